@@ -1,0 +1,1 @@
+"""A partitioned, append-only log server that speaks the Kafka wire protocol."""

@@ -1,0 +1,1 @@
+"""Event-driven microservices: CQRS and event sourcing over a Kafka-protocol log."""
