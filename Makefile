@@ -1,0 +1,50 @@
+# Everything runs in .venv, which the first target that needs it builds. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The order service and the payment service of the demo listen here.
+export ORDER_PORT ?= 8001
+export PAYMENT_PORT ?= 8002
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Build .venv with everything that the other targets need
+
+$(READY): pyproject.toml constraints.txt samples/order-service/pyproject.toml samples/payment-service/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": name another with make PYTHON=…")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[dev]' --editable samples/order-service --editable samples/payment-service
+	@touch $(READY)
+
+demo: $(READY) ## Play the main job: two services, 500 orders, a kill -9, a rebuild, a check of every event (KEEP=1 leaves it running)
+	@$(BIN)/python -m samples.demo
+
+test: $(READY) ## Run the tests that need nothing but Python
+	$(BIN)/pytest -m 'not interop'
+
+test-interop: $(READY) ## Run the tests that need Java, Node, Go or Debian packages
+	$(BIN)/pytest -m interop
+
+check: $(READY) ## Lint, format, strict types (mypy and basedpyright), import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/basedpyright
+	$(BIN)/python -m tests.typing.check
+	$(BIN)/lint-imports
+
+format: $(READY) ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove .venv and everything that was built
+	rm -rf $(VENV) build dist .demo .interop *.egg-info samples/*/*.egg-info
+
+.PHONY: help setup demo test test-interop check format clean

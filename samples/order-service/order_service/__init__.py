@@ -1,0 +1,1 @@
+"""Takes orders over HTTP and follows them until they are paid or rejected."""

@@ -1,0 +1,34 @@
+"""The service: the application and its HTTP face. Settings come from the environment (EVENTBUS_…)."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Header
+
+from eventbus import Application, Receipt
+from eventbus.http import http_errors
+from order_service import handlers, views
+from order_service.messages import GetOrder, ListOrders, PlaceOrder
+from order_service.views import OrderSummary
+
+app = Application("order-service", modules=[handlers, views])
+api = FastAPI(title="order-service", lifespan=app.lifespan, exception_handlers=http_errors)
+
+
+@api.post("/orders", status_code=202)
+async def post_order(command: PlaceOrder, idempotency_key: Annotated[str | None, Header()] = None) -> Receipt:
+    return await app.send(command, id=idempotency_key)
+
+
+@api.get("/orders/{order_id}")
+async def get_order(order_id: str) -> OrderSummary | None:
+    return await app.ask(GetOrder(order_id=order_id))
+
+
+@api.get("/orders")
+async def list_orders(after: str = "", limit: int = 100) -> list[OrderSummary]:
+    return await app.ask(ListOrders(after=after, limit=limit))
+
+
+@api.get("/status")
+async def status() -> dict[str, object]:
+    return await app.status()

@@ -1,0 +1,1 @@
+"""Decides whether a customer's credit covers an order."""

@@ -1,0 +1,27 @@
+"""The service: the application and its HTTP face. Settings come from the environment (EVENTBUS_…)."""
+
+from fastapi import FastAPI
+
+from eventbus import Application
+from eventbus.http import http_errors
+from payment_service import handlers, views
+from payment_service.messages import GetPayment, ListPayments
+from payment_service.views import Payment
+
+app = Application("payment-service", modules=[handlers, views])
+api = FastAPI(title="payment-service", lifespan=app.lifespan, exception_handlers=http_errors)
+
+
+@api.get("/payments")
+async def list_payments(after: str = "", limit: int = 100) -> list[Payment]:
+    return await app.ask(ListPayments(after=after, limit=limit))
+
+
+@api.get("/payments/{order_id}")
+async def get_payment(order_id: str) -> Payment | None:
+    return await app.ask(GetPayment(order_id=order_id))
+
+
+@api.get("/status")
+async def status() -> dict[str, object]:
+    return await app.status()
