@@ -16,9 +16,7 @@ class OrderSummary(Row, key="order_id"):
 class OrderSummaries(RowProjection[OrderSummary], topics=["orders"], version=1):
     @projects(OrderPlaced)
     def placed(self, row: OrderSummary | None, event: OrderPlaced) -> OrderSummary:
-        return OrderSummary(
-            order_id=event.order_id, customer_id=event.customer_id, status="placed", total=event.total
-        )
+        return OrderSummary(order_id=event.order_id, customer_id=event.customer_id, status="placed", total=event.total)
 
     @projects(OrderPaid)
     def paid(self, row: OrderSummary | None, event: OrderPaid) -> OrderSummary | None:

@@ -17,9 +17,7 @@ class Credit(Aggregate, topic="payments"):
             self.record(PaymentDeclined(order_id=order_id, customer_id=self.id, amount=amount, reason=reason))
         else:
             payment_id = f"payment-{order_id}"
-            self.record(
-                PaymentAuthorized(order_id=order_id, customer_id=self.id, payment_id=payment_id, amount=amount)
-            )
+            self.record(PaymentAuthorized(order_id=order_id, customer_id=self.id, payment_id=payment_id, amount=amount))
 
     @applies(PaymentAuthorized)
     def _authorized(self, event: PaymentAuthorized) -> None:

@@ -27,9 +27,7 @@ class Payments(RowProjection[Payment], topics=["payments"], version=1):
 
     @projects(PaymentDeclined)
     def declined(self, row: Payment | None, event: PaymentDeclined) -> Payment:
-        return Payment(
-            order_id=event.order_id, customer_id=event.customer_id, status="declined", amount=event.amount
-        )
+        return Payment(order_id=event.order_id, customer_id=event.customer_id, status="declined", amount=event.amount)
 
 
 @handles(GetPayment)

@@ -1,0 +1,261 @@
+"""`make demo`: the main job, with real processes and real HTTP. Exit code 0 when nothing was lost or doubled."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from samples.demo.checker import read_rows
+from samples.demo.ledger import FINAL, Entry, Ledger, OrderRequest, order_requests
+from samples.demo.processes import DemoFailed, Service, refuse_taken_ports
+
+ORDERS = 500
+POSTERS = 8
+ORDERS_A_SECOND_DURING_REBUILD = 10
+HANDLES_AGAIN_WITHIN_SECONDS = 3.0
+SETTLES_WITHIN_SECONDS = 60.0
+
+console = Console()
+
+
+class Demo:
+    """One run in one directory: the services, the orders posted so far and what was seen of them."""
+
+    def __init__(self, directory: Path, order_port: int, payment_port: int) -> None:
+        self.directory = directory
+        self.environment = {"EVENTBUS_BROKER_URL": f"embedded:{directory}", "PYTHONUNBUFFERED": "1"}
+        self.orders = Service(
+            "order-service", "order_service", order_port, self.environment, directory / "order-service.log"
+        )
+        self.payments = Service(
+            "payment-service", "payment_service", payment_port, self.environment, directory / "payment-service.log"
+        )
+        self.ledger = Ledger()
+        self._requests = order_requests(seed=20)
+        self._http = httpx.Client(base_url=self.orders.url, timeout=30)
+
+    def start(self) -> None:
+        self.orders.start()
+        self.payments.start()
+        self.orders.await_ready()
+        self.payments.await_ready()
+
+    def place_orders(self, count: int) -> None:
+        """Posts over HTTP; half-way the payment service is killed and started again."""
+        requests = list(islice(self._requests, count))
+        kill_at = count // 2
+        killer: threading.Thread | None = None
+        with self._watching(), _progress() as progress, ThreadPoolExecutor(POSTERS) as posters:
+            posting = progress.add_task("orders posted", total=count)
+            settling = progress.add_task("paid or rejected", total=count)
+            for number, _ in enumerate(posters.map(self._post, requests), start=1):
+                progress.update(posting, completed=number)
+                progress.update(settling, completed=len(self.ledger.orders) - self.ledger.unsettled)
+                if number == kill_at:
+                    killer = threading.Thread(target=self._kill_and_restart_payments, args=(progress,))
+                    killer.start()
+            self._await_settled(progress, settling)
+            if killer is not None:
+                killer.join()
+        took = self.ledger.back_at - self._restarted_at
+        if self.ledger.back_at == 0 or took > HANDLES_AGAIN_WITHIN_SECONDS:
+            raise DemoFailed(
+                f"the payment service did not handle events within {HANDLES_AGAIN_WITHIN_SECONDS:g} s of its restart: "
+                + (f"it took {took:.1f} s" if self.ledger.back_at else self.payments.last_lines())
+            )
+
+    def rebuild_under_load(self) -> None:
+        """Rebuilds the order read model beside the live one while orders keep arriving."""
+        stop = threading.Event()
+
+        def keep_ordering() -> None:
+            while not stop.wait(1 / ORDERS_A_SECOND_DURING_REBUILD):
+                self._post(next(self._requests))
+
+        before = len(self.ledger.orders)
+        with self._watching(), ThreadPoolExecutor(1) as poster:
+            posting = poster.submit(keep_ordering)
+            time.sleep(1)
+            rebuild = subprocess.run(
+                [
+                    *(sys.executable, "-m", "eventbus.cli", "projections", "rebuild", "order_summaries"),
+                    *("--app", "order_service.service:app"),
+                ],
+                env={**os.environ, **self.environment},
+                check=False,
+            )
+            time.sleep(1)
+            stop.set()
+            posting.result()
+            if rebuild.returncode != 0:
+                raise DemoFailed(f"the rebuild ended with code {rebuild.returncode}")
+            self._await_settled(None, None)
+        console.print(f"  {len(self.ledger.orders) - before} orders arrived meanwhile, and are in the rebuilt view")
+
+    def check(self) -> int:
+        """Runs the checker as a process of its own; its exit code."""
+        ledger = self.directory / "ledger.json"
+        self.ledger.save(ledger)
+        address = self.broker_address()
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "samples.demo.checker", "--broker", address, "--ledger", str(ledger)),
+                *("--orders", f"{self.orders.url}/orders", "--payments", f"{self.payments.url}/payments"),
+            ],
+            check=False,
+        ).returncode
+
+    def broker_address(self) -> str:
+        status = httpx.get(f"{self.orders.url}/status", timeout=10).raise_for_status().json()
+        return str(status["broker"])
+
+    def stop(self) -> None:
+        codes = {service.name: service.stop() for service in (self.orders, self.payments)}
+        wrong = {name: code for name, code in codes.items() if code != 0}
+        if wrong:
+            raise DemoFailed(f"a clean stop ends with code 0: {wrong}")
+
+    def kill(self) -> None:
+        self.orders.kill()
+        self.payments.kill()
+
+    def _post(self, request: OrderRequest) -> None:
+        posted_at = time.time()
+        self._http.post("/orders", json=request).raise_for_status()
+        self.ledger.orders[request["order_id"]] = Entry(posted_at)
+
+    def _kill_and_restart_payments(self, progress: Progress) -> None:
+        self.ledger.killed_at = time.time()
+        self.payments.kill()
+        progress.console.print("  payment-service killed (SIGKILL), starting it again")
+        self._restarted_at = time.time()
+        self.payments.start()
+        while time.time() < self._restarted_at + 20:
+            try:
+                status = httpx.get(f"{self.payments.url}/status", timeout=5).json()
+            except httpx.TransportError:
+                time.sleep(0.02)
+                continue
+            if status["handled"] > 0:
+                self.ledger.back_at = time.time()
+                took = self.ledger.back_at - self._restarted_at
+                progress.console.print(f"  payment-service handles events again, {took:.1f} s after its start")
+                return
+            time.sleep(0.02)
+
+    def _await_settled(self, progress: Progress | None, task: "int | None") -> None:
+        deadline = time.monotonic() + SETTLES_WITHIN_SECONDS
+        while self.ledger.unsettled:
+            if time.monotonic() > deadline:
+                raise DemoFailed(
+                    f"{self.ledger.unsettled} orders are neither paid nor rejected after {SETTLES_WITHIN_SECONDS:g} s"
+                )
+            time.sleep(0.1)
+            if progress is not None and task is not None:
+                progress.update(task, completed=len(self.ledger.orders) - self.ledger.unsettled)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """While open, notes when each order is first seen in its final state (sampled ten times a second)."""
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.1):
+                rows = read_rows(f"{self.orders.url}/orders")
+                seen_at = time.time()
+                for order_id, row in rows.items():
+                    entry = self.ledger.orders.get(order_id)
+                    if entry is not None and entry.settled_at is None and row["status"] in FINAL:
+                        entry.settled_at = seen_at
+
+        with ThreadPoolExecutor(1) as watcher:
+            watching = watcher.submit(watch)
+            try:
+                yield
+            finally:
+                stop.set()
+            watching.result()
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("  {task.description:<17}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def play() -> int:
+    order_port = _port("ORDER_PORT", 8001)
+    payment_port = _port("PAYMENT_PORT", 8002)
+    refuse_taken_ports({"ORDER_PORT": order_port, "PAYMENT_PORT": payment_port})
+    directory = Path(".demo").resolve() / time.strftime("%Y%m%d-%H%M%S")
+    directory.mkdir(parents=True)
+    demo = Demo(directory, order_port, payment_port)
+    keep = os.environ.get("KEEP") == "1"
+    started = time.monotonic()
+    finished = False
+    try:
+        console.rule("Two services over one log")
+        demo.start()
+        console.print(f"  order-service   {demo.orders.url}\n  payment-service {demo.payments.url}")
+        console.print(f"  broker          {demo.broker_address()}\n  data and logs   {directory}")
+        console.rule(f"{ORDERS} orders, the payment service killed half-way")
+        demo.place_orders(ORDERS)
+        console.rule(
+            f"The read model rebuilt beside the live one, {ORDERS_A_SECOND_DURING_REBUILD} orders a second arriving"
+        )
+        demo.rebuild_under_load()
+        console.rule("The checker")
+        faults = demo.check()
+        if keep:
+            console.print(f"\nStill running: {demo.orders.url}/docs and {demo.payments.url}/docs")
+            console.print(f"Stop them with: kill {demo.orders.pid} {demo.payments.pid}")
+        else:
+            demo.stop()
+        finished = True
+        console.print(f"The demo took {time.monotonic() - started:.0f} s.")
+        if faults == 0 and not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+        return faults
+    finally:
+        if not finished:
+            demo.kill()
+
+
+def _port(variable: str, default: int) -> int:
+    value = os.environ.get(variable, str(default))
+    if not value.isdigit() or not 0 < int(value) < 65536:
+        raise DemoFailed(f"{variable}={value!r} is not a port: give a number from 1 to 65535")
+    return int(value)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        sys.exit(play())
+    except (DemoFailed, httpx.HTTPError) as failure:
+        console.print(f"[red]The demo failed:[/red] {failure}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

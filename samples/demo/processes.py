@@ -1,0 +1,94 @@
+"""The demo's processes: each in a session of its own, its output in a file, stopped politely or with SIGKILL."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on. The text says what happened and where to look."""
+
+
+class Service:
+    """One HTTP service: `python -m MODULE --port PORT`."""
+
+    def __init__(self, name: str, module: str, port: int, environment: Mapping[str, str], log: Path) -> None:
+        self.name = name
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._command = [sys.executable, "-m", module, "--port", str(port)]
+        self._environment = {**os.environ, **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise DemoFailed(f"{self.name} has not been started")
+        return self._process.pid
+
+    def start(self) -> None:
+        with self.log.open("ab") as output:
+            # A session of its own: Ctrl-C in the demo is the demo's to handle.
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def await_ready(self, *, timeout_seconds: float = 30) -> None:
+        """Returns when the service answers over HTTP."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                raise DemoFailed(f"{self.name} ended with code {self._process.returncode}:\n{self.last_lines()}")
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/status", timeout=5).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise DemoFailed(f"{self.name} did not answer within {timeout_seconds:g} s:\n{self.last_lines()}")
+
+    def kill(self) -> None:
+        """SIGKILL: no handler runs, nothing is flushed."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self, *, timeout_seconds: float = 20) -> int:
+        """SIGTERM, then the exit code."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise DemoFailed(f"{self.name} did not stop within {timeout_seconds:g} s of SIGTERM") from None
+
+    def last_lines(self, count: int = 20) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:]) if self.log.exists() else ""
+
+
+def refuse_taken_ports(ports: Mapping[str, int]) -> None:
+    """Raises DemoFailed, naming the variable to change, when a port is taken."""
+    for variable, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise DemoFailed(
+                    f"port {port} is not free ({error.strerror}): stop what listens there, or choose another, "
+                    f"for example {variable}={port + 1000} make demo"
+                ) from None
