@@ -1,0 +1,72 @@
+"""What a `Consumer` drives: the port between reading the log and doing something with it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from eventbus.database.checkpoints import LogPartition
+from eventbus.transport.port import IncomingRecord
+
+
+class Claim(Protocol):
+    """The right to handle one partition, fenced by an epoch in the database. `Subscription.apply` moves it on."""
+
+    @property
+    def log(self) -> LogPartition:
+        """The partition, with the identities of its cluster and topic."""
+        ...
+
+    @property
+    def next_offset(self) -> int:
+        """The first offset that is not handled yet: where to read from."""
+        ...
+
+
+class Subscription(Protocol):
+    """
+    Effects of records, with their checkpoints, in the service's database.
+
+    The consumer calls `claim` for each partition that the group gives it, `apply` for batches of it in offset order,
+    never two at a time for one claim, and `release` when the group takes it away or the service stops.
+    """
+
+    @property
+    def name(self) -> str:
+        """The consumer's name in checkpoints, dead letters, logs and status."""
+        ...
+
+    @property
+    def group_id(self) -> str:
+        """The consumer group: the service's name, or `<service>.<projection>`."""
+        ...
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics to read."""
+        ...
+
+    async def claim(self, log: LogPartition, start: int, end: int) -> Claim:
+        """
+        Takes a partition over: from here on an earlier owner's `apply` ends in CheckpointFenced.
+
+        The log holds the offsets *start* (the first) up to but not including *end*. A checkpoint in the database
+        decides where to read from; without one the subscription's own rule does. Raises ForeignLog when the checkpoint
+        belongs to another cluster or topic, lies before *start* or behind *end*: the consumer stops with its words.
+        DatabaseUnavailable: tried again until the database is back.
+        """
+        ...
+
+    async def apply(self, claim: Claim, records: Sequence[IncomingRecord], next_offset: int) -> None:
+        """
+        One transaction: the effects of *records* and the checkpoint at *next_offset*; then `claim.next_offset` is it.
+
+        *next_offset* is the consumer's position, at least the last record's offset + 1, and *records* may be empty.
+        When it raises, nothing of the transaction is left, unless it had committed a part of the records in order, and
+        moved `claim.next_offset` behind it: the records before `claim.next_offset` are done. Raises
+        DatabaseUnavailable: the consumer waits and calls it again; CheckpointFenced: it claims the partition again;
+        ForeignLog: it stops with its words. It must bear cancellation, and being called again afterwards.
+        """
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """The claim will not be used again. Does not raise; the checkpoint stays."""
+        ...

@@ -1,0 +1,219 @@
+"""
+What the rest of eventbus asks of a log: the port that every transport keeps.
+
+Topics hold partitions, a partition holds records under ascending offsets; gaps in the offsets are normal. Nothing here
+knows messages, handlers or databases. The promises stand at the methods; `tests/contracts/test_transport.py` holds
+every implementation to them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from eventbus.errors import BrokerUnavailable, EventBusError, PublishRefused
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic, by its name and number."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    """A record to be written. The key alone decides its partition (murmur2; without a key: any partition)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class IncomingRecord:
+    """A record as it was read. Not frozen, because a frozen one costs 1 µs more, a record; treat it as if it were."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the log keeps a record that was written."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+PublishOutcome = Published | PublishRefused | BrokerUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """The offsets that a partition holds: `start` is the first one, `end` the one that the next record will get."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDescription:
+    """A topic's identity (it changes when the topic is deleted and created again) and its partitions by number."""
+
+    topic_id: str
+    partitions: tuple[OffsetRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogDescription:
+    """The cluster's identity and, of the topics asked for, those that exist."""
+
+    cluster_id: str
+    topics: Mapping[str, TopicDescription]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionBatch:
+    """
+    Records of one partition in offset order, and the reader's position behind them.
+
+    `next_offset` is where reading goes on: past the last record, and past what is no record (the marker of a
+    transaction). So there are batches without records whose `next_offset` moves on all the same.
+    """
+
+    topic: str
+    partition: int
+    records: Sequence[IncomingRecord]
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """
+    What one round of polling brought: things of the group first, then records.
+
+    assignment  counts the calls of `read_from` and the assignments: batches of an earlier number are of an earlier
+                assignment, and what still waits of them is void
+    assigned    the partitions that are this member's now, all of them; None: as before
+    doubtful    the connection was lost or the log answered strangely before these records were read: make sure that
+                it is still the same log (`describe`) before using them
+    """
+
+    assignment: int
+    assigned: frozenset[TopicPartition] | None
+    doubtful: bool
+    batches: Sequence[PartitionBatch]
+
+
+class ConsumerStopped(EventBusError):
+    """The group refuses this member for good, such as when another one has taken its instance id."""
+
+
+class RecordProducer(Protocol):
+    """Writes records. One producer serves any number of tasks."""
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
+        """
+        Writes *records* and answers their outcomes in the same order, when all are decided.
+
+        Every `Published` record is in the log once and stays there (acks=all, idempotent). Records of one key are
+        written in the order of the calls and within a call. While the broker is away it waits, however long: a record
+        that were given up on could appear behind a later one of its key. Cancelling gives up: then the outcome of
+        this and every concurrent call is open. `BrokerUnavailable`: given up by that or by `aclose`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Gives up what is not yet written, and ends its thread."""
+        ...
+
+
+class RecordConsumer(Protocol):
+    """A member of a consumer group. Nothing is read of an assigned partition until `read_from` says where."""
+
+    async def receive(self, *, records: bool = True) -> Round:
+        """
+        The next round, when there is something; with *records* false only things of the group, for a second at most.
+
+        Raises ConsumerStopped when this member cannot go on, with words for the operator. Cancelling it loses nothing: the next call answers the
+        round that was under way.
+        """
+        ...
+
+    def read_from(self, offsets: Mapping[TopicPartition, int]) -> int:
+        """Reads exactly these of the assigned partitions, from these offsets; answers the new assignment number."""
+        ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Stores the group's next offsets, soon and without an answer: they are for consoles and lag monitors."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stores what was committed, leaves the group (a static member: when its session ends), ends its thread."""
+        ...
+
+
+class RecordReader(Protocol):
+    """Reads chosen partitions from chosen offsets without a group."""
+
+    async def read(self, *, records_max: int = 1000, seconds: float = 1.0) -> list[PartitionBatch]:
+        """
+        What comes next, *records_max* records at most; an empty list when *seconds* brought nothing.
+
+        At most one batch a partition; a batch without records tells that the reader's position has moved on.
+        Raises ForeignLog when an offset is not in the log (any more). Waits through an absence of the broker.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Ends its thread."""
+        ...
+
+
+Revoked = Callable[[frozenset[TopicPartition]], Awaitable[None]]
+"""Called on the event loop before partitions are given up: finish or abandon what is in flight on them, then return."""
+
+
+class Transport(Protocol):
+    """A connection to one log. `start` does not wait for the broker: each call does, as far as it says."""
+
+    async def start(self) -> None:
+        """Makes ready; opens no connection yet."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes what it has made; no thread of it is left."""
+        ...
+
+    async def ensure_topics(self, topics: Mapping[str, int]) -> None:
+        """
+        Creates the topics that are missing, with that many partitions, never expiring.
+
+        A topic that has another number of partitions stays as it is, with one warning. Waits for the broker.
+        """
+        ...
+
+    async def describe(self, topics: Sequence[str]) -> LogDescription:
+        """Identity and offset ranges, read at this moment. Raises BrokerUnavailable within seconds."""
+        ...
+
+    def producer(self) -> RecordProducer:
+        """A new producer."""
+        ...
+
+    def consumer(
+        self, group_id: str, topics: Sequence[str], *, instance_id: str | None, revoked: Revoked
+    ) -> RecordConsumer:
+        """A new member of *group_id*; a static one with an *instance_id* (unique among the members that live)."""
+        ...
+
+    def reader(self, offsets: Mapping[TopicPartition, int]) -> RecordReader:
+        """A reader of these partitions from these offsets."""
+        ...
