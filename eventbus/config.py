@@ -1,0 +1,194 @@
+"""
+What an operator sets, and nothing that a developer does: addresses, sizes, waits.
+
+Source     environment variables EVENTBUS_<NAME>, or keyword arguments of `load_settings` (which win)
+Errors     InvalidConfiguration: one sentence with the variable's name and the way out
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from eventbus.errors import InvalidConfiguration
+
+_PREFIX = "EVENTBUS_"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
+_KAFKA_PORT = 9092
+
+# What the framework's promises rest on: a different value here would lose or repeat events.
+_OWN_OPTIONS = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "group.id",
+        "group.instance.id",
+        "isolation.level",
+        "metadata.broker.list",
+        "partitioner",
+        "request.required.acks",
+        "transactional.id",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBroker:
+    """`embedded:DIR`: the log server in its own process on this machine, shared by all services given the same DIR."""
+
+    directory: Path
+    """Absolute. The log is in `broker/` below it, a service's default database beside that."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaCluster:
+    """`kafka://host:port,host:port?option=value`: any cluster that speaks the Kafka protocol."""
+
+    bootstrap: str
+    """`host:port,host:port`, each with its port."""
+    options: Mapping[str, str]
+    """librdkafka's options, such as `security.protocol`; those that the framework's promises rest on are refused."""
+
+
+class BrokerUrl:
+    """Reads EVENTBUS_BROKER_URL."""
+
+    @staticmethod
+    def parse(url: str) -> EmbeddedBroker | KafkaCluster:
+        """
+        `embedded:`, `embedded:DIR` (relative to the working directory, `~` is the user's home) or `kafka://…`.
+
+        Raises ValueError with the reason and the way out.
+        """
+        scheme, colon, rest = url.partition(":")
+        if colon and scheme == "embedded":
+            # embedded:///var/lib/x is how people who think in URLs write a directory.
+            path = rest.removeprefix("//")
+            directory = Path(path).expanduser() if path else state_directory()
+            return EmbeddedBroker(Path(os.path.abspath(directory)))  # noqa: PTH100  resolve() would follow links
+        if colon and scheme == "kafka" and rest.startswith("//"):
+            return _kafka_cluster(url)
+        raise ValueError(f"{url!r} is neither embedded:DIR nor kafka://host:port,host:port")
+
+
+def _kafka_cluster(url: str) -> KafkaCluster:
+    parts = urlsplit(url)
+    if parts.path not in {"", "/"} or parts.fragment:
+        raise ValueError(f"{url!r} has more than hosts and options: write kafka://host:port,host:port?option=value")
+    servers: list[str] = []
+    for server in unquote(parts.netloc).split(","):
+        found = _HOST.fullmatch(server)
+        if found is None:
+            # The server is not printed when it may hold a password.
+            shown = "a user and a password (write ?sasl.username=…&sasl.password=…)" if "@" in server else repr(server)
+            raise ValueError(f"the hosts of a kafka:// URL are host:port,host:port, without {shown}")
+        servers.append(f"{found[1]}:{found[2] or _KAFKA_PORT}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if own := sorted(_OWN_OPTIONS & options.keys()):
+        raise ValueError(f"{', '.join(own)} cannot be set: the delivery promises rest on the framework's own value")
+    return KafkaCluster(",".join(servers), MappingProxyType(options))
+
+
+def state_directory() -> Path:
+    """The absolute directory per user for what must outlive a process: `embedded:` without a directory."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "eventbus"
+    configured = os.environ.get("XDG_STATE_HOME", "")
+    # A relative XDG_STATE_HOME is to be ignored (XDG Base Directory Specification).
+    root = Path(configured) if Path(configured).is_absolute() else Path.home() / ".local" / "state"
+    return root / "eventbus"
+
+
+class Settings(BaseSettings):
+    """The settings of one service, read once when the application is built."""
+
+    # An empty variable is how a compose file says "not set".
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    service: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    """The application's name: the consumer group, the source of its events, the name of its default database."""
+    broker_url: str = "embedded:"
+    """Where the log is: `embedded:DIR` or `kafka://host:port,…?option=value`."""
+    database_url: str | None = None
+    """`sqlite:///FILE` or `postgresql://…`; by default a file per service beside the embedded broker's data."""
+    instance_id: str | None = Field(default=None, min_length=1, max_length=200)
+    """A name that this process keeps over restarts (a StatefulSet's pod name): its partitions wait for it."""
+    partitions: int = Field(default=12, ge=1, le=10_000)
+    """Partitions of the topics that the service creates."""
+    shutdown_seconds: float = Field(default=10.0, ge=0, le=3600)
+    """How long a stop waits for handlers in flight."""
+    database_wait_seconds: float = Field(default=5.0, gt=0, le=3600)
+    """How long a transaction waits for a lock or a connection before the database counts as away."""
+
+    @field_validator("broker_url")
+    @classmethod
+    def _readable_broker_url(cls, url: str) -> str:
+        BrokerUrl.parse(url)
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+            # The URL itself may hold a password.
+            raise ValueError("is neither sqlite:///FILE nor postgresql://user:password@host/database")
+        return url
+
+    @property
+    def broker(self) -> EmbeddedBroker | KafkaCluster:
+        """The log's address, read from `broker_url`."""
+        return BrokerUrl.parse(self.broker_url)
+
+    @property
+    def directory(self) -> Path:
+        """Where this machine keeps what the service needs: the embedded broker's directory, else the user's."""
+        match self.broker:
+            case EmbeddedBroker(directory):
+                return directory
+            case KafkaCluster():
+                return state_directory()
+
+    @property
+    def effective_database_url(self) -> str:
+        """`database_url`, or the default file of this service. `sqlite:///` and an absolute path has four slashes."""
+        return self.database_url or f"sqlite:///{self.directory / f'{self.service}.sqlite3'}"
+
+
+def load_settings(service: str, **overrides: object) -> Settings:
+    """
+    Settings of *service* from the environment; *overrides* win, and one that is None counts as not given.
+
+    Raises InvalidConfiguration.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings.model_validate({**given, "service": service})
+    except ValidationError as error:
+        raise InvalidConfiguration(_sentence(error, given)) from None
+
+
+def _sentence(error: ValidationError, given: Mapping[str, object]) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if name == "service":
+        return f"The application's name {first['input']!r} is wrong: use letters, digits, dot, dash and underscore."
+    place = f"The setting {name}" if name in given else _PREFIX + name.upper()
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        # The validators' own texts show the value where it holds no secret.
+        joint = " " if reason.startswith("is ") else ": "
+        return f"{place}{joint}{reason}."
+    if first["type"] == "extra_forbidden":
+        return f"{place} is no setting: there are {', '.join(sorted(Settings.model_fields))}."
+    return f"{place} is {first['input']!r}: {reason[0].lower()}{reason[1:]}."
