@@ -1,0 +1,26 @@
+"""Record batches, format 2: bytes in, bytes out, no I/O."""
+
+from broker.records.batch import RecordBatch, build_batch, iterate_batches
+from broker.records.compression import Compression, CompressionUnavailable, UndecodableRecords
+from broker.records.control import Marker, MarkerKind, build_marker, parse_marker
+from broker.records.header import BatchHeader, CorruptBatch, TimestampType, parse_header
+from broker.records.record import NewRecord, Record
+
+__all__ = [
+    "BatchHeader",
+    "Compression",
+    "CompressionUnavailable",
+    "CorruptBatch",
+    "Marker",
+    "MarkerKind",
+    "NewRecord",
+    "Record",
+    "RecordBatch",
+    "TimestampType",
+    "UndecodableRecords",
+    "build_batch",
+    "build_marker",
+    "iterate_batches",
+    "parse_header",
+    "parse_marker",
+]
