@@ -1,0 +1,25 @@
+"""
+A query: a question that one handler answers and that changes nothing.
+"""
+
+from types import GenericAlias
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from eventbus.messages.message import Message
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Query(Message, Generic[R_co]):
+    """
+    A question with an answer of type R: `class GetOrder(Query["OrderSummary | None"])`.
+
+    The answer may be given as a string where its class is defined later or elsewhere: it serves the type checkers
+    and is never evaluated, so that the messages of a service need not import its read models.
+    """
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, answer: object) -> GenericAlias:
+            # Not pydantic's: that makes a class per answer, and evaluates it. A query has no field of the type R.
+            return GenericAlias(cls, (answer,))
