@@ -1,0 +1,207 @@
+"""
+What a running service counts and traces; every OpenTelemetry name is in this module.
+
+The messaging conventions are in development: 1.45 renames `messaging.system` to `messaging.system.name` and
+`messaging.kafka.*` to `kafka.*`. A rename is a change here and nowhere else.
+
+Two audiences, two ways out
+    Counters      a service's own numbers, shown by `app.status()` and the CLI: no exporter needed
+    OpenTelemetry metrics and spans, through the API alone: without an SDK they cost next to nothing
+
+Source      OpenTelemetry semantic conventions 1.45, messaging; W3C Trace Context
+"""
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+# The names of `Counters`: unit, then what a person on call reads out of them.
+EVENTS_HANDLED: Final = "events.handled"
+EVENTS_REPEATED: Final = "events.repeated"
+"""Dropped by the inbox: the relay had published them twice."""
+EVENTS_SKIPPED: Final = "events.skipped"
+"""Of a type that no handler of this service takes; labelled by type."""
+EVENTS_RETRIED: Final = "events.retried"
+EVENTS_DEAD_LETTERED: Final = "events.dead_lettered"
+EVENTS_PUBLISHED: Final = "events.published"
+EVENTS_REFUSED: Final = "events.refused"
+"""Records that the log refuses for good; each blocks its key."""
+COMMANDS_HANDLED: Final = "commands.handled"
+COMMANDS_REPEATED: Final = "commands.repeated"
+"""Answered with the first receipt."""
+COMMANDS_FAILED: Final = "commands.failed"
+COMMANDS_RETRIED: Final = "commands.retried"
+"""After a concurrency conflict."""
+QUERIES_ANSWERED: Final = "queries.answered"
+QUERIES_FAILED: Final = "queries.failed"
+
+_SYSTEM: Final = "messaging.system.name"
+_OPERATION: Final = "messaging.operation.name"
+_OPERATION_TYPE: Final = "messaging.operation.type"
+_DESTINATION: Final = "messaging.destination.name"
+_GROUP: Final = "messaging.consumer.group.name"
+_MESSAGE_ID: Final = "messaging.message.id"
+_MESSAGE_TYPE: Final = "cloudevents.event_type"
+_BATCH_COUNT: Final = "messaging.batch.message_count"
+_PARTITION: Final = "messaging.destination.partition.id"
+_OFFSET: Final = "kafka.offset"
+_ERROR: Final = "error.type"
+_KAFKA: Final = "kafka"
+
+_meter = metrics.get_meter("eventbus")
+_tracer = trace.get_tracer("eventbus")
+_propagator = TraceContextTextMapPropagator()
+
+_sent = _meter.create_counter("messaging.client.sent.messages", unit="{message}")
+_consumed = _meter.create_counter("messaging.client.consumed.messages", unit="{message}")
+_operation_duration = _meter.create_histogram("messaging.client.operation.duration", unit="s")
+_process_duration = _meter.create_histogram("messaging.process.duration", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One counter with one set of labels."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: int
+
+
+class Counters:
+    """
+    Numbers of one service that only grow, by name and labels. Safe in threads; one `add` is well below a microsecond.
+
+    Use it for what a person asks a running service; for rates over time, use what OpenTelemetry exports.
+    """
+
+    __slots__ = ("_lock", "_values")
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, amount: int = 1, /, **labels: str) -> None:
+        key = (name, tuple(sorted(labels.items())) if labels else ())
+        with self._lock:
+            self._values[key] = self._values.get(key, 0) + amount
+
+    def value(self, name: str, /, **labels: str) -> int:
+        """The sum over every set of labels that has these among it; 0 when nothing was counted."""
+        wanted = labels.items()
+        with self._lock:
+            return sum(
+                value for (counted, pairs), value in self._values.items() if counted == name and wanted <= set(pairs)
+            )
+
+    def counts(self) -> list[Count]:
+        """Everything counted so far, by name and labels."""
+        with self._lock:
+            return [Count(name, labels, value) for (name, labels), value in sorted(self._values.items())]
+
+
+def sent(topic: str, messages: int, seconds: float, error: str | None = None) -> None:
+    """A batch went to *topic* (or failed with the class *error*), in *seconds*."""
+    attributes = {_SYSTEM: _KAFKA, _DESTINATION: topic, _OPERATION: "publish", _OPERATION_TYPE: "send"}
+    if error is not None:
+        attributes[_ERROR] = error
+    _sent.add(messages, attributes)
+    _operation_duration.record(seconds, attributes)
+
+
+def consumed(topic: str, group: str, messages: int) -> None:
+    """A batch came from *topic*."""
+    _consumed.add(
+        messages,
+        {_SYSTEM: _KAFKA, _DESTINATION: topic, _GROUP: group, _OPERATION: "poll", _OPERATION_TYPE: "receive"},
+    )
+
+
+def processed(topic: str, group: str, messages: int, seconds: float, error: str | None = None) -> None:
+    """A batch of *topic* was handled in *seconds*, each message in the mean of that."""
+    attributes = {
+        _SYSTEM: _KAFKA,
+        _DESTINATION: topic,
+        _GROUP: group,
+        _OPERATION: "process",
+        _OPERATION_TYPE: "process",
+    }
+    if error is not None:
+        attributes[_ERROR] = error
+    if messages:
+        _process_duration.record(seconds / messages, attributes)
+
+
+def current_traceparent() -> str | None:
+    """The W3C traceparent of the span that is current here; None outside of any."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def command_span(message_type: str, message_id: str) -> Generator[Span, None, None]:
+    """The handling of a command or query, a child of what is current: the HTTP request, as a rule."""
+    with _span(
+        f"handle {message_type}", SpanKind.INTERNAL, {_MESSAGE_TYPE: message_type, _MESSAGE_ID: message_id}
+    ) as span:
+        yield span
+
+
+@contextmanager
+def process_span(
+    topic: str, group: str, partition: int, first_offset: int, messages: int, creators: tuple[str, ...]
+) -> Generator[Span, None, None]:
+    """The handling of a batch: CONSUMER, linked to the spans that created its messages (*creators*: traceparents)."""
+    links = [Link(context) for creator in creators if (context := _span_context(creator)) is not None]
+    attributes: dict[str, str | int] = {
+        _SYSTEM: _KAFKA,
+        _DESTINATION: topic,
+        _GROUP: group,
+        _OPERATION: "process",
+        _OPERATION_TYPE: "process",
+        _PARTITION: str(partition),
+        _OFFSET: first_offset,
+        _BATCH_COUNT: messages,
+    }
+    with _span(f"process {topic}", SpanKind.CONSUMER, attributes, links) as span:
+        yield span
+
+
+@contextmanager
+def publish_span(topic: str, messages: int) -> Generator[Span, None, None]:
+    """The publishing of a batch: PRODUCER."""
+    attributes: dict[str, str | int] = {
+        _SYSTEM: _KAFKA,
+        _DESTINATION: topic,
+        _OPERATION: "publish",
+        _OPERATION_TYPE: "send",
+        _BATCH_COUNT: messages,
+    }
+    with _span(f"publish {topic}", SpanKind.PRODUCER, attributes) as span:
+        yield span
+
+
+@contextmanager
+def _span(
+    name: str, kind: SpanKind, attributes: Mapping[str, str | int], links: list[Link] | None = None
+) -> Generator[Span, None, None]:
+    with _tracer.start_as_current_span(
+        name, kind=kind, attributes=attributes, links=links, record_exception=True, set_status_on_exception=False
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_attribute(_ERROR, type(error).__qualname__)
+            span.set_status(Status(StatusCode.ERROR, str(error)))
+            raise
+
+
+def _span_context(traceparent: str) -> trace.SpanContext | None:
+    context = trace.get_current_span(_propagator.extract({"traceparent": traceparent})).get_span_context()
+    return context if context.is_valid else None

@@ -1,0 +1,87 @@
+"""
+From a name on the wire to a class: the events that one application knows.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+
+from eventbus.errors import DefinitionError, UndecodableMessage
+from eventbus.messages import Envelope, Event
+from eventbus.serialization.json import decode
+from eventbus.serialization.upcasting import Upcasters
+
+_NO_UPCASTERS: Final = Upcasters()
+
+
+class MessageTypes:
+    """
+    The events of one application by their names; there is no global table.
+
+    Raises DefinitionError with every fault found: two classes of one name, missing or needless upcasters.
+    """
+
+    __slots__ = ("_classes", "_upcasters")
+
+    def __init__(self, events: Iterable[type[Event]], upcasters: Upcasters = _NO_UPCASTERS) -> None:
+        classes: dict[str, type[Event]] = {}
+        faults: list[str] = []
+        for event in events:
+            other = classes.setdefault(event.message_name, event)
+            if other is not event:
+                faults.append(
+                    f"two classes are the event {event.message_name!r}: {_named(other)} and {_named(event)}: "
+                    "use one, or give one of them another name="
+                )
+        for event in classes.values():
+            faults += upcasters.faults(event)
+        if faults:
+            raise DefinitionError("\n".join(faults))
+        self._classes = classes
+        self._upcasters = upcasters
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._classes
+
+    def get(self, name: str) -> type[Event] | None:
+        """The class of the event *name*; None: unknown here."""
+        return self._classes.get(name)
+
+    def decode(self, envelope: Envelope, data: bytes | None) -> Event | None:
+        """
+        The event in *data*, upcast to today's version; None: no event of this application.
+
+        Raises UndecodableMessage: no data, data that do not fit, or a version newer than the class's.
+        """
+        cls = self._classes.get(envelope.type)
+        if cls is None:
+            return None
+        if data is None:
+            raise UndecodableMessage(f"{envelope.type} v{envelope.version} has no data (a null value)")
+        if envelope.version == cls.message_version:
+            return decode(cls, data)
+        if envelope.version > cls.message_version:
+            raise UndecodableMessage(
+                f"{envelope.type} v{envelope.version} is newer than version {cls.message_version}, the newest known "
+                "here: deploy the newer class first"
+            )
+        older = _object(envelope, data)
+        newer = self._upcasters.upcast(envelope.type, envelope.version, cls.message_version, older)
+        # Through JSON again, so that an upcast event is validated by exactly the rules of one that was read.
+        return decode(cls, to_json(newer))
+
+
+def _object(envelope: Envelope, data: bytes) -> dict[str, JsonValue]:
+    try:
+        value: JsonValue = from_json(data)
+    except ValueError as error:
+        raise UndecodableMessage(f"{envelope.type} v{envelope.version}: {error}") from None
+    if not isinstance(value, dict):
+        raise UndecodableMessage(f"{envelope.type} v{envelope.version}: the value is no JSON object")
+    return value
+
+
+def _named(cls: type[Event]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__} (v{cls.message_version})"
