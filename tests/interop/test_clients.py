@@ -1,0 +1,107 @@
+"""Clients in other languages against `broker serve`: each a full round, compared byte for byte with what librdkafka reads."""
+
+import base64
+import json
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from tests.interop.toolchain import go_program, need, node_program, run
+from tests.servers.broker_process import BrokerProcess
+
+pytestmark = pytest.mark.interop
+COUNT = 1000
+
+Record = tuple[int, int, bytes, bytes, str]
+
+
+def _read_by_librdkafka(address: str, topic: str) -> list[Record]:
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "oracle", "enable.partition.eof": True})
+    try:
+        partitions = list(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        records: list[Record] = []
+        ended: set[int] = set()
+        while len(ended) < len(partitions):
+            for message in consumer.consume(500, timeout=10):
+                error = message.error()
+                if error is not None:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    ended.add(message.partition())
+                    continue
+                headers = dict(message.headers() or [])
+                records.append(
+                    (message.partition(), message.offset(), message.key(), message.value(), headers["number"].decode())
+                )
+        return sorted(records)
+    finally:
+        consumer.close()
+
+
+def _check_round(address: str, topic: str, codec: str, printed: str) -> None:
+    *lines, last = [json.loads(line) for line in printed.splitlines()]
+    read = sorted(
+        (
+            line["partition"],
+            line["offset"],
+            base64.b64decode(line["key"]),
+            base64.b64decode(line["value"]),
+            line["header"],
+        )
+        for line in lines
+    )
+    expected = _read_by_librdkafka(address, topic)
+    assert sorted(value for _, _, _, value, _ in expected) == sorted(
+        f"value-{i}-{codec}".encode() for i in range(COUNT)
+    )
+    assert read == expected
+    assert last == {"done": True, "committed": COUNT}
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_franz_go_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
+    """Create, produce, consume in a group of two with a rebalance, commit, with Go's franz-go."""
+    topic = f"franz-go-{codec}-{uuid.uuid4().hex[:8]}"
+    printed = run(
+        [str(go_program()), "-broker", broker.address, "-topic", topic, "-codec", codec, "-count", str(COUNT)]
+    )
+    _check_round(broker.address, topic, codec, printed)
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip"])
+def test_kafkajs_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
+    """Create, produce idempotently, consume in a group of two with a rebalance, commit, with JavaScript's kafkajs."""
+    topic = f"kafkajs-{codec}-{uuid.uuid4().hex[:8]}"
+    printed = run([*node_program(), broker.address, topic, codec, str(COUNT)])
+    _check_round(broker.address, topic, codec, printed)
+
+
+def test_kcat_lists_produces_and_consumes(broker: BrokerProcess) -> None:
+    """The command line of librdkafka, as Debian packages it."""
+    kcat = need("kcat", "kcat")
+    topic = f"kcat-{uuid.uuid4().hex[:8]}"
+    lines = b"".join(b"key-%d:value-%d\n" % (number, number) for number in range(COUNT))
+    run([kcat, "-b", broker.address, "-P", "-t", topic, "-K", ":", "-z", "lz4"], feed=lines)
+    listed = json.loads(run([kcat, "-b", broker.address, "-L", "-J", "-t", topic]))
+    assert [entry["topic"] for entry in listed["topics"]] == [topic]
+    read = run([kcat, "-b", broker.address, "-C", "-t", topic, "-e", "-q", "-f", "%k:%s\n"])
+    assert sorted(read.encode().splitlines()) == sorted(lines.splitlines())
+    grouped = run(
+        [
+            kcat,
+            "-b",
+            broker.address,
+            "-G",
+            f"{topic}-group",
+            "-X",
+            "auto.offset.reset=earliest",
+            "-c",
+            str(COUNT),
+            "-q",
+            "-f",
+            "%s\n",
+            topic,
+        ]
+    )
+    assert len(grouped.splitlines()) == COUNT

@@ -1,0 +1,77 @@
+"""What the interop tests need from the machine, and what to say when it is not there."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+# Built once and kept: the jars alone are 54 MB.
+BUILT = HERE.parent.parent / ".interop"
+
+
+def need(program: str, package: str) -> str:
+    """The program's path. Without it: a skip that names the package for a visitor, a failure with CI=true."""
+    path = shutil.which(program)
+    if path is None:
+        reason = f"{program} is missing: apt-get install {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+def run(command: list[str], *, cwd: Path | None = None, feed: bytes | None = None, timeout: float = 100) -> str:
+    """Standard output of a command that has to succeed."""
+    done = subprocess.run(command, cwd=cwd, input=feed, capture_output=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout.decode()}\n{done.stderr.decode()}"
+    return done.stdout.decode()
+
+
+@cache
+def kafka_jars() -> Path:
+    """The folder with Apache Kafka's jars, resolved by Maven."""
+    need("java", "openjdk-17-jre-headless")
+    maven = need("mvn", "maven")
+    folder = BUILT / "java"
+    if not (folder / "complete").exists():
+        run(
+            [maven, "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
+            cwd=HERE / "java",
+            timeout=600,
+        )
+        (folder / "complete").touch()
+    return folder
+
+
+def java_tool(name: str, *arguments: str, feed: bytes | None = None) -> str:
+    """Standard output of one of Kafka's own command-line tools, named by its class."""
+    # One compiler tier: these programs live for a second.
+    options = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{kafka_jars()}/*"]
+    return run(["java", *options, name, *arguments], feed=feed)
+
+
+@cache
+def go_program() -> Path:
+    """The franz-go program, built."""
+    go = need("go", "golang-go")
+    program = BUILT / "franz-go"
+    BUILT.mkdir(exist_ok=True)
+    run([go, "build", "-o", str(program), "."], cwd=HERE / "go", timeout=600)
+    return program
+
+
+@cache
+def node_program() -> list[str]:
+    """The command that runs the kafkajs program, its packages installed from the lock file."""
+    node = need("node", "nodejs")
+    npm = need("npm", "npm")
+    folder = BUILT / "node"
+    if not (folder / "node_modules").exists():
+        shutil.copytree(HERE / "node", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        run([npm, "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, timeout=600)
+    shutil.copy(HERE / "node" / "roundtrip.js", folder)
+    return [node, str(folder / "roundtrip.js")]
