@@ -142,8 +142,8 @@ class RecordConsumer(Protocol):
         """
         The next round, when there is something; with *records* false only things of the group, for a second at most.
 
-        Raises ConsumerStopped when this member cannot go on, with words for the operator. Cancelling it loses nothing: the next call answers the
-        round that was under way.
+        Raises ConsumerStopped when this member cannot go on, with words for the operator. Cancelling it loses
+        nothing: the next call answers the round that was under way.
         """
         ...
 
@@ -190,6 +190,11 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Closes what it has made; no thread of it is left."""
+        ...
+
+    @property
+    def away_seconds(self) -> float | None:
+        """How long the broker has been away; None when it answers, as far as is known."""
         ...
 
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:

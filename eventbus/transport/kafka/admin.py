@@ -1,0 +1,188 @@
+"""Topics, identities and offsets: librdkafka's admin client behind a typed face. Every call blocks."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Protocol, TypeVar, cast
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.cimpl import NewTopic
+
+from eventbus.errors import BrokerUnavailable, InvalidConfiguration
+from eventbus.transport.kafka.options import AWAY, Options, describe
+from eventbus.transport.port import LogDescription, OffsetRange, TopicDescription, TopicPartition
+
+_T = TypeVar("_T")
+_log = logging.getLogger("eventbus.transport")
+
+_REQUEST_SECONDS = 5.0
+_EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
+_LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
+_OPERATORS_MATTER = frozenset(
+    {
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+
+
+class _Cluster(Protocol):
+    """What is read of the answers of the admin client, whose stubs leave them open."""
+
+    cluster_id: str | None
+
+
+class _Topic(Protocol):
+    topic_id: object
+    partitions: Sequence[object]
+
+
+class _Offset(Protocol):
+    offset: int
+
+
+class _Client(Protocol):
+    """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
+
+    def poll(self, timeout: float) -> int: ...
+    def describe_cluster(self, *, request_timeout: float) -> Future[_Cluster]: ...
+    def describe_topics(
+        self, topic_names: TopicCollection, *, request_timeout: float
+    ) -> Mapping[str, Future[_Topic]]: ...
+    def list_offsets(
+        self,
+        topic_partition_offsets: Mapping[KafkaPartition, OffsetSpec],
+        *,
+        isolation_level: IsolationLevel,
+        request_timeout: float,
+    ) -> Mapping[KafkaPartition, Future[_Offset]]: ...
+    def create_topics(
+        self, new_topics: Sequence[NewTopic], *, request_timeout: float
+    ) -> Mapping[str, Future[None]]: ...
+
+
+class KafkaAdmin:
+    """One admin client, made at the first call."""
+
+    def __init__(self, options: Options, on_error: Callable[[KafkaError], None], logger: logging.Logger) -> None:
+        self._options = options
+        self._on_error = on_error
+        self._logger = logger
+        self._made: _Client | None = None
+
+    def close(self) -> None:
+        """Lets the client go."""
+        self._made = None
+
+    def _client(self) -> _Client:
+        if self._made is None:
+            self._made = cast("_Client", AdminClient(self._options, error_cb=self._on_error, logger=self._logger))
+        # Log lines and error callbacks wait in the client's queue until somebody polls.
+        self._made.poll(0)
+        return self._made
+
+    def cluster_id(self, seconds: float = _REQUEST_SECONDS) -> str:
+        """The cluster's id. Raises BrokerUnavailable when nobody answers in time."""
+        return _answer(self._client().describe_cluster(request_timeout=seconds)).cluster_id or ""
+
+    def identities(self, topics: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """The id and the number of partitions of each topic that exists."""
+        futures = self._client().describe_topics(TopicCollection(list(topics)), request_timeout=_REQUEST_SECONDS)
+        found: dict[str, tuple[str, int]] = {}
+        for topic, future in futures.items():
+            try:
+                described = _answer(future)
+            except _Refused as refused:
+                if refused.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue
+                raise InvalidConfiguration(
+                    f"EVENTBUS_BROKER_URL: the cluster does not describe topic {topic!r}: {describe(refused.error)}"
+                ) from refused
+            found[topic] = (str(described.topic_id), len(described.partitions))
+        return found
+
+    def describe(self, topics: Sequence[str]) -> LogDescription:
+        """See `Transport.describe`."""
+        cluster_id = self.cluster_id()
+        identities = self.identities(topics) if topics else {}
+        places = [KafkaPartition(topic, number) for topic, (_, count) in identities.items() for number in range(count)]
+        if not places:
+            return LogDescription(cluster_id, {})
+        starts = self._offsets(places, _EARLIEST)
+        ends = self._offsets(places, _LATEST)
+        return LogDescription(
+            cluster_id,
+            {
+                topic: TopicDescription(
+                    topic_id,
+                    tuple(
+                        OffsetRange(starts[TopicPartition(topic, number)], ends[TopicPartition(topic, number)])
+                        for number in range(count)
+                    ),
+                )
+                for topic, (topic_id, count) in identities.items()
+            },
+        )
+
+    def _offsets(self, places: Sequence[KafkaPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        futures = self._client().list_offsets(
+            dict.fromkeys(places, spec),
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_REQUEST_SECONDS,
+        )
+        return {
+            TopicPartition(place.topic, place.partition): int(_answer(future).offset)
+            for place, future in futures.items()
+        }
+
+    def create(self, topics: Mapping[str, int], options: Mapping[str, str]) -> None:
+        """
+        Creates topics with these numbers of partitions; one that exists already is left as it is.
+
+        Raises InvalidConfiguration when the cluster refuses for good, BrokerUnavailable when it may do it later.
+        """
+        new = [
+            NewTopic(topic, num_partitions=partitions, replication_factor=-1, config=dict(options))
+            for topic, partitions in topics.items()
+        ]
+        futures = self._client().create_topics(new, request_timeout=_REQUEST_SECONDS)
+        for topic, future in futures.items():
+            try:
+                _answer(future)
+            except _Refused as refused:
+                if refused.error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    continue
+                if refused.error.code() in _OPERATORS_MATTER:
+                    raise InvalidConfiguration(
+                        f"EVENTBUS_BROKER_URL: the cluster refuses to create topic {topic!r} with "
+                        f"{topics[topic]} partitions: {describe(refused.error)}; create it by hand, or mend the name"
+                    ) from refused
+                raise BrokerUnavailable(f"creating topic {topic!r}: {describe(refused.error)}") from refused
+            _log.info("topic %s created with %d partitions", topic, topics[topic])
+
+
+class _Refused(Exception):
+    def __init__(self, error: KafkaError) -> None:
+        super().__init__(describe(error))
+        self.error = error
+
+
+def _answer(future: Future[_T]) -> _T:
+    """The future's result. Raises BrokerUnavailable, or _Refused when the broker did answer, with an error."""
+    try:
+        return future.result(_REQUEST_SECONDS * 2)
+    except KafkaException as raised:
+        error: KafkaError = raised.args[0]
+        if error.code() >= 0 and not error.retriable() and error.code() not in AWAY:
+            raise _Refused(error) from raised
+        raise BrokerUnavailable(f"no broker answered: {describe(error)}") from raised
+    except TimeoutError as raised:
+        raise BrokerUnavailable("no broker answered in time") from raised

@@ -1,0 +1,122 @@
+"""
+librdkafka's options, as eventbus needs them, and which of its errors mean what.
+
+The delivery promises rest on the options that `config.KafkaCluster` refuses to take from a URL (acks, idempotence,
+offsets, isolation, partitioner); the others are starting values that the URL's options override.
+"""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError
+
+Options = dict[str, str | int | float | bool]
+
+_ALWAYS: Options = {
+    # The framework says itself, once, that the broker is away; librdkafka would say it at every attempt.
+    "log.connection.close": False,
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1000,
+    "topic.metadata.refresh.interval.ms": 60_000,
+}
+
+_PRODUCER: Options = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "partitioner": "murmur2_random",
+    # The relay hands over whole batches: it takes 2 ms to fill a request from one.
+    "linger.ms": 2,
+    # No end: a record that timed out could be written again behind a later one of its key.
+    "message.timeout.ms": 0,
+    "queue.buffering.max.messages": 100_000,
+}
+
+_READING: Options = {
+    "auto.offset.reset": "error",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "fetch.queue.backoff.ms": 2,
+    # Half of what librdkafka fetches ahead by default: a service has one such queue a consumer.
+    "queued.max.messages.kbytes": 32_768,
+}
+
+_MEMBER: Options = {
+    "partition.assignment.strategy": "range",
+    # A heartbeat brings the news of a rebalance, so this is how long a new member waits for the others.
+    "heartbeat.interval.ms": 1000,
+    "session.timeout.ms": 10_000,
+}
+
+
+def admin_options(shared: Mapping[str, str | int]) -> Options:
+    """For looking and for creating topics."""
+    return {**_ALWAYS, **shared}
+
+
+def producer_options(shared: Mapping[str, str | int]) -> Options:
+    """For an idempotent producer that waits for every replica, however long the broker is away."""
+    return {**_ALWAYS, **_PRODUCER, **shared}
+
+
+def member_options(shared: Mapping[str, str | int], group_id: str, instance_id: str | None) -> Options:
+    """For a group member that decides itself where it reads from."""
+    static: Options = {} if instance_id is None else {"group.instance.id": instance_id}
+    return {**_ALWAYS, **_MEMBER, **shared, **_READING, "group.id": group_id, **static}
+
+
+def reader_options(shared: Mapping[str, str | int]) -> Options:
+    """For reading without a group: the id is asked for by librdkafka and never joined."""
+    return {**_ALWAYS, **shared, **_READING, "group.id": "eventbus-reader"}
+
+
+AWAY = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._RESOLVE,
+        KafkaError._WAIT_COORD,
+        KafkaError._DESTROY,
+        KafkaError._PURGE_QUEUE,
+        KafkaError._PURGE_INFLIGHT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.BROKER_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    }
+)
+"""Errors that pass: the same request may succeed later."""
+
+REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._INVALID_ARG,
+    }
+)
+"""Errors of one record: sending it again as it is will not help."""
+
+
+def describe(error: KafkaError) -> str:
+    """One clause for a log line or an error's text."""
+    return f"{error.str()} ({error.name()})"

@@ -1,0 +1,134 @@
+"""A Kafka-protocol cluster as a `Transport`: its topics and identity, and the makers of clients."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from eventbus.errors import BrokerUnavailable
+from eventbus.transport.kafka.admin import KafkaAdmin
+from eventbus.transport.kafka.connection import Connection
+from eventbus.transport.kafka.consumer import KafkaConsumer
+from eventbus.transport.kafka.options import admin_options
+from eventbus.transport.kafka.producer import KafkaProducer
+from eventbus.transport.kafka.reader import KafkaReader
+from eventbus.transport.port import LogDescription, Revoked, TopicPartition
+from eventbus.transport.thread import CallThread
+
+_log = logging.getLogger("eventbus.transport")
+
+_PROBE_SECONDS = 1.0
+_RETRY_SECONDS_MAX = 2.0
+
+
+class KafkaTransport:
+    """
+    The `Transport` over librdkafka.
+
+    bootstrap     `host:port,host:port`
+    options       librdkafka's, such as `security.protocol`; they apply to every client
+    topic_options configuration of the topics that `ensure_topics` creates, beside `retention.ms=-1`
+    client_id     the service's name, for the broker's logs and quotas
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        topic_options: Mapping[str, str] | None = None,
+        client_id: str = "eventbus",
+    ) -> None:
+        self._shared: dict[str, str | int] = {
+            **(options or {}),
+            "bootstrap.servers": bootstrap,
+            "client.id": client_id,
+        }
+        self._topic_options = {"retention.ms": "-1", **(topic_options or {})}
+        self._connection = Connection(bootstrap, self._probe)
+        self._logger = _librdkafka_logger()
+        self._thread = CallThread("eventbus-admin")
+        self._admin = KafkaAdmin(admin_options(self._shared), self._connection.error, self._logger)
+        self._warned: set[str] = set()
+
+    async def start(self) -> None:
+        self._connection.start()
+
+    async def aclose(self) -> None:
+        await self._connection.aclose()
+        self._thread.submit(self._admin.close)
+        await self._thread.aclose()
+
+    @property
+    def away_seconds(self) -> float | None:
+        return self._connection.away_seconds
+
+    async def ensure_topics(self, topics: Mapping[str, int]) -> None:
+        pause = 0.05
+        missing = dict(topics)
+        while missing:
+            try:
+                found = await self._thread.submit(lambda: self._admin.identities(list(missing)))
+                for topic, partitions in found.items():
+                    self._compare(topic, partitions[1], missing.pop(topic))
+                if missing:
+                    await self._thread.submit(lambda: self._admin.create(missing, self._topic_options))
+            except BrokerUnavailable as error:
+                self._connection.suspect(str(error))
+            if missing:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _RETRY_SECONDS_MAX)
+
+    async def describe(self, topics: Sequence[str]) -> LogDescription:
+        return await self._thread.submit(lambda: self._admin.describe(topics))
+
+    def producer(self) -> KafkaProducer:
+        return KafkaProducer(self._shared, self._connection, self._logger)
+
+    def consumer(
+        self, group_id: str, topics: Sequence[str], *, instance_id: str | None, revoked: Revoked
+    ) -> KafkaConsumer:
+        return KafkaConsumer(
+            self._shared,
+            group_id,
+            topics,
+            instance_id=instance_id,
+            revoked=revoked,
+            connection=self._connection,
+            logger=self._logger,
+        )
+
+    def reader(self, offsets: Mapping[TopicPartition, int]) -> KafkaReader:
+        return KafkaReader(self._shared, offsets, connection=self._connection, logger=self._logger)
+
+    async def _probe(self) -> None:
+        await self._thread.submit(lambda: self._admin.cluster_id(_PROBE_SECONDS))
+
+    def _compare(self, topic: str, partitions: int, wanted: int) -> None:
+        if partitions != wanted and topic not in self._warned:
+            self._warned.add(topic)
+            _log.warning(
+                "topic %s has %d partitions, not the %d that are set (EVENTBUS_PARTITIONS); it is used as it is",
+                topic,
+                partitions,
+                wanted,
+            )
+
+
+class _Quieten(logging.Filter):
+    """
+    Connection failures go down to DEBUG: `Connection` says them once, librdkafka would say them at each attempt.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if any(word in text for word in (" FAIL ", "[FAIL]", "FAIL [", "ERROR [", "[ERROR]")):
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+            return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+        return True
+
+
+def _librdkafka_logger() -> logging.Logger:
+    logger = logging.getLogger("eventbus.librdkafka")
+    if not any(isinstance(known, _Quieten) for known in logger.filters):
+        logger.addFilter(_Quieten())
+    return logger

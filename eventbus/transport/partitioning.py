@@ -1,0 +1,40 @@
+"""
+Which partition, and which slot of the outbox, a key belongs to.
+
+Algorithm   murmur2 with the seed 0x9747b28c, made positive, modulo the number: the Java client's default partitioner,
+            librdkafka's `murmur2_random`. So services in other languages agree on the partition of a key.
+"""
+
+SLOTS = 1
+"""Slots of the outbox: how many relays can publish at the same time, each the keys of its slot."""
+
+_SEED = 0x9747B28C
+_MULTIPLIER = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+
+
+def murmur2(key: bytes) -> int:
+    """The unsigned 32-bit hash of *key*."""
+    length = len(key)
+    value = _SEED ^ length
+    whole = length & ~3
+    for at in range(0, whole, 4):
+        part = int.from_bytes(key[at : at + 4], "little") * _MULTIPLIER & _MASK
+        part = (part ^ part >> 24) * _MULTIPLIER & _MASK
+        value = value * _MULTIPLIER & _MASK ^ part
+    if whole < length:
+        value = (value ^ int.from_bytes(key[whole:], "little")) * _MULTIPLIER & _MASK
+    value = (value ^ value >> 13) * _MULTIPLIER & _MASK
+    return value ^ value >> 15
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of *key* in a topic of that many partitions."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def slot_of(key: bytes | None, slots: int = SLOTS) -> int:
+    """The slot of the outbox that publishes the records of *key*; those without a key share slot 0."""
+    if slots == 1 or key is None:
+        return 0
+    return (murmur2(key) & 0x7FFFFFFF) % slots
