@@ -12,6 +12,7 @@ EventBusError
 │   ├── DatabaseUnavailable
 │   └── BrokerUnavailable
 ├── CheckpointFenced          a newer owner took this partition over: roll back and stop
+├── LeaseLost                 a newer relay took this slot of the outbox over: roll back and stop
 ├── ForeignLog                a checkpoint belongs to another log, or the log is shorter than it says
 ├── SchemaOutdated            the database's schema is not the one this version needs
 ├── NotYetApplied             a view did not reach a receipt in the time given
@@ -75,6 +76,10 @@ class BrokerUnavailable(Unavailable):
 
 class CheckpointFenced(EventBusError):
     """Another owner has claimed this partition since: what was done is rolled back, and this owner stops."""
+
+
+class LeaseLost(EventBusError):
+    """Another relay has taken this slot of the outbox over since: what was to be deleted stays for it."""
 
 
 class ForeignLog(EventBusError):

@@ -1,0 +1,30 @@
+"""
+The service's database: connections, and the framework's tables behind a port each.
+"""
+
+from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
+from eventbus.database.dead_letters import DeadLetter, DeadLetters
+from eventbus.database.engine import Database
+from eventbus.database.handler_starts import HandlerStarts
+from eventbus.database.inbox import CommandInbox, Inbox
+from eventbus.database.leases import SlotLease, SlotLeases
+from eventbus.database.outbox import Outbox, OutboxRow, OutboxStatus, PublishedRow, SlotStatus
+
+__all__ = [
+    "Checkpoint",
+    "Checkpoints",
+    "CommandInbox",
+    "Database",
+    "DeadLetter",
+    "DeadLetters",
+    "HandlerStarts",
+    "Inbox",
+    "LogPartition",
+    "Outbox",
+    "OutboxRow",
+    "OutboxStatus",
+    "PublishedRow",
+    "SlotLease",
+    "SlotLeases",
+    "SlotStatus",
+]

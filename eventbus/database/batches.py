@@ -1,0 +1,66 @@
+"""
+Many rows with one statement: the way in for everything that arrives in batches.
+
+PostgreSQL   INSERT … SELECT FROM unnest(one array a column): one round trip, and one plan for any number of rows
+SQLite       the prepared INSERT once a row, inside one hop to the connection's thread
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database.dialects import is_sqlite
+from eventbus.database.times import UtcTime, time_to_text
+
+# Narrower first: BigInteger is an Integer to SQLAlchemy.
+_POSTGRESQL_TYPES: Final = (
+    (BigInteger, "bigint"),
+    (Integer, "integer"),
+    (LargeBinary, "bytea"),
+    (UtcTime, "timestamptz"),
+    (Text, "text"),
+)
+Value = str | int | bytes | datetime | None
+
+
+class BatchInsert:
+    """
+    Inserts rows into *columns* of *table*, in their order.
+
+    or_nothing   a row that is there already (any unique constraint) is left as it is; otherwise it is an IntegrityError
+    """
+
+    def __init__(self, table: Table, *columns: str, or_nothing: bool = False) -> None:
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join("?" for _ in columns)
+        arrays = ", ".join(f"${number}::{_array_type(table.c[name])}" for number, name in enumerate(columns, start=1))
+        ending = " ON CONFLICT DO NOTHING" if or_nothing else ""
+        # Only names of our own tables and columns go into the text.
+        self.sqlite = f"INSERT INTO {table.name} ({names}) VALUES ({marks}){ending}"  # noqa: S608
+        self.postgresql = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){ending}"  # noqa: S608
+
+    async def execute(self, connection: AsyncConnection, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Insert *rows*, each with a value per column; none is nothing."""
+        if not rows:
+            return
+        if is_sqlite(connection):
+            await connection.exec_driver_sql(self.sqlite, [sqlite_values(row) for row in rows])
+        else:
+            await connection.exec_driver_sql(self.postgresql, arrays(rows))
+
+
+def sqlite_values(row: tuple[Value, ...]) -> tuple[str | int | bytes | None, ...]:
+    """The row as SQLite's driver takes it."""
+    return tuple(time_to_text(value) if isinstance(value, datetime) else value for value in row)
+
+
+def arrays(rows: Sequence[tuple[Value, ...]]) -> tuple[list[Value], ...]:
+    """One list a column."""
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _array_type(column: Column[object]) -> str:
+    return next(f"{name}[]" for kind, name in _POSTGRESQL_TYPES if isinstance(column.type, kind))

@@ -1,0 +1,145 @@
+"""
+How far a consumer has come in a partition: a row that moves in the transaction of the consumer's effects.
+
+Claiming bumps the epoch, so whoever claimed before is fenced: its next advance finds another epoch, changes no row,
+and rolls its effects back. On assignment the checkpoint wins over the group's offset in the log. It belongs to one
+log, named by the cluster's id and the topic's: in another one its offset means nothing.
+
+Source     decision 3
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import and_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database.dialects import insert_into
+from eventbus.database.tables import checkpoints
+from eventbus.errors import CheckpointFenced, ForeignLog
+
+
+@dataclass(frozen=True, slots=True)
+class LogPartition:
+    """A partition of one log, which no other log can be mistaken for."""
+
+    cluster_id: str
+    topic: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A consumer's place in a partition, and the epoch that it was claimed with. None: nothing has been applied yet."""
+
+    consumer: str
+    generation: int
+    log: LogPartition
+    epoch: int
+    next_offset: int | None
+
+
+class Checkpoints:
+    """The checkpoints of a database."""
+
+    async def claim(self, connection: AsyncConnection, consumer: str, generation: int, log: LogPartition) -> Checkpoint:
+        """
+        Take the partition over: one statement, which waits for the transaction in which the former owner is
+        advancing, if there is one, and gives what that has left. Raises ForeignLog when the checkpoint belongs to
+        another log.
+        """
+        now = datetime.now(UTC)
+        statement = (
+            insert_into(connection, checkpoints)
+            .values(
+                consumer=consumer,
+                generation=generation,
+                topic=log.topic,
+                partition=log.partition,
+                cluster_id=log.cluster_id,
+                topic_id=log.topic_id,
+                epoch=1,
+                next_offset=None,
+                updated_at=now,
+            )
+            .on_conflict_do_update(
+                index_elements=[
+                    checkpoints.c.consumer,
+                    checkpoints.c.generation,
+                    checkpoints.c.topic,
+                    checkpoints.c.partition,
+                ],
+                set_={"epoch": checkpoints.c.epoch + 1, "updated_at": now},
+                where=and_(checkpoints.c.cluster_id == log.cluster_id, checkpoints.c.topic_id == log.topic_id),
+            )
+            .returning(checkpoints.c.epoch, checkpoints.c.next_offset)
+        )
+        claimed = (await connection.execute(statement)).one_or_none()
+        if claimed is not None:
+            return Checkpoint(consumer, generation, log, claimed.epoch, claimed.next_offset)
+        found = next(
+            checkpoint
+            for checkpoint in await self.read(connection, consumer, generation)
+            if (checkpoint.log.topic, checkpoint.log.partition) == (log.topic, log.partition)
+        )
+        raise ForeignLog(_foreign(found, log))
+
+    async def advance(self, connection: AsyncConnection, checkpoint: Checkpoint, next_offset: int) -> Checkpoint:
+        """
+        Move from the checkpoint to *next_offset* (the same one only checks the fence). Raises CheckpointFenced, and
+        changes nothing, when another owner has claimed the partition since; ValueError when it would go back.
+        """
+        if checkpoint.next_offset is not None and next_offset < checkpoint.next_offset:
+            raise ValueError(f"{_name(checkpoint)}: cannot go back from {checkpoint.next_offset} to {next_offset}")
+        statement = (
+            update(checkpoints)
+            .where(
+                checkpoints.c.consumer == checkpoint.consumer,
+                checkpoints.c.generation == checkpoint.generation,
+                checkpoints.c.topic == checkpoint.log.topic,
+                checkpoints.c.partition == checkpoint.log.partition,
+                checkpoints.c.epoch == checkpoint.epoch,
+                checkpoints.c.next_offset.is_not_distinct_from(checkpoint.next_offset),
+            )
+            .values(next_offset=next_offset, updated_at=datetime.now(UTC))
+        )
+        if (await connection.execute(statement)).rowcount != 1:
+            raise CheckpointFenced(
+                f"{_name(checkpoint)}: claimed with epoch {checkpoint.epoch} at offset {checkpoint.next_offset}, "
+                "and taken over by another owner since"
+            )
+        return replace(checkpoint, next_offset=next_offset)
+
+    async def read(self, connection: AsyncConnection, consumer: str, generation: int) -> list[Checkpoint]:
+        """All checkpoints of the consumer's generation, by topic and partition; nobody is fenced by reading."""
+        statement = (
+            select(checkpoints)
+            .where(checkpoints.c.consumer == consumer, checkpoints.c.generation == generation)
+            .order_by(checkpoints.c.topic, checkpoints.c.partition)
+        )
+        return [
+            Checkpoint(
+                row.consumer,
+                row.generation,
+                LogPartition(row.cluster_id, row.topic, row.topic_id, row.partition),
+                row.epoch,
+                row.next_offset,
+            )
+            for row in await connection.execute(statement)
+        ]
+
+
+def _name(checkpoint: Checkpoint) -> str:
+    return f"checkpoint of {checkpoint.consumer!r} in {checkpoint.log.topic}-{checkpoint.log.partition}"
+
+
+def _foreign(found: Checkpoint, log: LogPartition) -> str:
+    if found.log.cluster_id != log.cluster_id:
+        difference = f"it belongs to the log of cluster {found.log.cluster_id}, this one is {log.cluster_id}"
+    else:
+        difference = f"it belongs to topic id {found.log.topic_id}, this topic of the same name is {log.topic_id}"
+    return (
+        f"{_name(found)} (next offset {found.next_offset}): {difference}. Give the service the broker (or the "
+        "broker its data directory) that it had, or start it with an empty database; a projection can also be rebuilt"
+    )

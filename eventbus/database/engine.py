@@ -1,0 +1,149 @@
+"""
+A service's database: transactions that write, and snapshots to read from, as SQLAlchemy's asynchronous connections.
+
+SQLite      one connection writes, on a thread of its own; callers of `transaction()` wait for it in the order in
+            which they came. BEGIN IMMEDIATE, write-ahead log, synchronous=FULL. Snapshots have connections and
+            threads of their own beside it. Other processes on the same file are waited for, within the busy timeout.
+PostgreSQL  asyncpg and a pool; transactions are READ COMMITTED, snapshots REPEATABLE READ, read only. A lost connection
+            empties the pool, which fills again by itself when the server is back.
+
+Source      decision 13; ADR-0003
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, Literal, Protocol
+
+import anyio
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from eventbus.database.failures import translate
+from eventbus.database.sqlite_engine import SqliteEngine
+from eventbus.database.url import PostgresqlServer, SqliteFile, parse_database_url
+
+Dialect = Literal["sqlite", "postgresql"]
+
+
+class _Engine(Protocol):
+    """What differs between the two databases: where connections come from."""
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Database:
+    """
+    One database of one event loop; `from_url` makes it, nothing connects before the first use, `aclose` ends it.
+
+    Errors of both context managers, at the statement that meets them: DatabaseUnavailable when the database is down,
+    locked or out of room; InvalidConfiguration when it refuses the role, the password or the name. All others are
+    SQLAlchemy's.
+    """
+
+    def __init__(self, name: str, dialect: Dialect, engine: _Engine) -> None:
+        self.name: Final = name
+        self.dialect: Final = dialect
+        self._engine = engine
+
+    @classmethod
+    def from_url(cls, url: str) -> "Database":
+        """The database that *url* names (see `eventbus.database.url`). Raises InvalidConfiguration."""
+        parsed = parse_database_url(url)
+        if isinstance(parsed, SqliteFile):
+            name = str(parsed.path)
+            return cls(name, "sqlite", SqliteEngine(parsed.path, lambda engine: _translate_errors(engine, name)))
+        name = _server_name(parsed)
+        return cls(name, "postgresql", _PostgresqlEngine(parsed, name))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncConnection]:
+        """
+        A connection inside a transaction that may write: committed when the block ends, rolled back when it raises or
+        is cancelled. On SQLite a second one inside the block would wait for itself: RuntimeError says so.
+        """
+        async with self._connected(self._engine.writing()) as connection:
+            transaction = await connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await transaction.rollback()
+                raise
+            # Whether a commit has happened must not be left open by a cancellation that comes in the middle of it.
+            with anyio.CancelScope(shield=True):
+                await transaction.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """A connection that sees one consistent snapshot, taken at its first statement, and cannot write."""
+        async with self._connected(self._engine.reading()) as connection:
+            yield connection
+
+    async def aclose(self) -> None:
+        """Close every connection. To be called when no block is open any more."""
+        with anyio.CancelScope(shield=True):
+            await self._engine.aclose()
+
+    @asynccontextmanager
+    async def _connected(self, source: AbstractAsyncContextManager[AsyncConnection]) -> AsyncGenerator[AsyncConnection]:
+        # Connecting fails with the operating system's errors; inside the block those are the caller's own.
+        try:
+            connection = await source.__aenter__()
+        except (OSError, PoolTimeout) as error:
+            translated = translate(error, self.name)
+            if translated is None:
+                raise
+            raise translated from error
+        try:
+            yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await source.__aexit__(None, None, None)
+
+
+class _PostgresqlEngine:
+    """A pool over asyncpg. Reading shares it: the isolation level is set for the time of a checkout."""
+
+    def __init__(self, server: PostgresqlServer, name: str) -> None:
+        self._engine = create_async_engine(
+            server.url,
+            connect_args={"timeout": 10, **server.arguments},
+            pool_size=10,
+            max_overflow=10,
+            pool_timeout=10,
+        )
+        _translate_errors(self._engine, name)
+        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection of the pool."""
+        return self._engine.connect()
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection of the pool whose transactions are snapshots."""
+        return self._snapshots.connect()
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()
+
+
+def _translate_errors(engine: AsyncEngine, name: str) -> None:
+    """Let every statement on *engine* that finds the database away raise DatabaseUnavailable."""
+
+    def handle(context: ExceptionContext) -> BaseException | None:
+        return translate(context.original_exception, name, disconnected=context.is_disconnect)
+
+    event.listen(engine.sync_engine, "handle_error", handle, retval=True)
+
+
+def _server_name(server: PostgresqlServer) -> str:
+    host = server.url.host or server.url.query.get("host") or "localhost"
+    port = f":{server.url.port}" if server.url.port else ""
+    return f"{host}{port}/{server.url.database}"

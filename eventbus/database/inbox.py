@@ -1,0 +1,73 @@
+"""
+What has been handled already: messages by consumer, and commands by an id of the caller's.
+
+Both are rows of the effect's own transaction, so an effect and the memory of it are there together or not at all.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database.dialects import Statement, as_list, insert_into
+from eventbus.database.tables import commands
+from eventbus.database.times import UtcTime
+
+_ADMIT: Final = Statement(
+    # WHERE true: without it SQLite reads ON as the beginning of a join.
+    sqlite=text(
+        "INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+        "SELECT :consumer, value, :now FROM json_each(:ids) WHERE true "
+        "ON CONFLICT DO NOTHING RETURNING message_id"
+    ).bindparams(bindparam("now", type_=UtcTime)),
+    # In one order, so that two transactions that admit the same ids wait for each other and never deadlock.
+    postgresql=text(
+        "INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+        "SELECT CAST(:consumer AS text), id, :now FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id "
+        "ON CONFLICT DO NOTHING RETURNING message_id"
+    ).bindparams(bindparam("now", type_=UtcTime)),
+)
+
+
+class Inbox:
+    """The messages that consumers have handled."""
+
+    async def admit(self, connection: AsyncConnection, consumer: str, message_ids: Sequence[str]) -> set[str]:
+        """
+        Those of *message_ids* that *consumer* has not handled yet, recorded now, with one statement. An id that another
+        open transaction has just recorded is waited for: handled if that one commits, new if it rolls back.
+        """
+        if not message_ids:
+            return set()
+        rows = await connection.execute(
+            _ADMIT.on(connection),
+            {"consumer": consumer, "ids": as_list(connection, message_ids), "now": datetime.now(UTC)},
+        )
+        return set(rows.scalars())
+
+
+class CommandInbox:
+    """The receipts of commands that were sent under an id of the caller's."""
+
+    async def find(self, connection: AsyncConnection, command_id: str) -> str | None:
+        """The receipt (JSON) that was given for the command; None when it was not handled yet."""
+        receipt: str | None = await connection.scalar(
+            select(commands.c.receipt).where(commands.c.command_id == command_id)
+        )
+        return receipt
+
+    async def record(self, connection: AsyncConnection, command_id: str, receipt: str) -> str | None:
+        """
+        Record the receipt; None says that it is the first. Otherwise another transaction handled the same command at
+        the same time and has committed: its receipt is given, and this transaction is to be rolled back.
+        """
+        statement = (
+            insert_into(connection, commands)
+            .values(command_id=command_id, receipt=receipt, recorded_at=datetime.now(UTC))
+            .on_conflict_do_nothing()
+            .returning(commands.c.command_id)
+        )
+        recorded = (await connection.execute(statement)).scalar_one_or_none()
+        return None if recorded is not None else await self.find(connection, command_id)

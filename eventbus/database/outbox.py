@@ -1,0 +1,214 @@
+"""
+The outbox: what a transaction has committed for the log, until the relay has put it there.
+
+Rows are added in the transaction of the effects that they announce, claimed in order by the relay that holds their
+slot, and deleted in batches when the log has answered. A row is published at least once: a relay that dies between
+the log's answer and the delete leaves it to the next, which publishes it again under the same id.
+
+Source     decision 2; Debezium's outbox event router (id, aggregatetype, aggregateid, type, payload)
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database.batches import BatchInsert
+from eventbus.database.dialects import Statement, as_list
+from eventbus.database.tables import outbox, published, relay_slots
+from eventbus.database.times import UtcTime
+from eventbus.errors import LeaseLost
+from eventbus.messages import Position
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One record for the log. *sequence* is the database's: 0 until the row has been added."""
+
+    id: str
+    aggregatetype: str
+    aggregateid: str
+    type: str
+    payload: bytes
+    topic: str
+    key: str | None
+    headers: tuple[tuple[str, str], ...]
+    slot: int
+    stream_version: int | None
+    created_at: datetime
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """A row that is in the log, and where."""
+
+    sequence: int
+    id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """A slot's backlog and who holds it; *holder* is None when no relay ever has."""
+
+    slot: int
+    rows: int
+    holder: str | None
+    lease_epoch: int | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """What waits for the relay. The age is that of the oldest row, 0 with none."""
+
+    rows: int
+    oldest_age_seconds: float
+    slots: tuple[SlotStatus, ...]
+
+
+_COLUMNS: Final = (
+    "id",
+    "aggregatetype",
+    "aggregateid",
+    "type",
+    "payload",
+    "topic",
+    "key",
+    "headers",
+    "slot",
+    "stream_version",
+    "created_at",
+)
+_ADD: Final = BatchInsert(outbox, *_COLUMNS)
+_CLAIM: Final = select(*(outbox.c[name] for name in _COLUMNS), outbox.c.sequence).order_by(outbox.c.sequence)
+# A row that was published twice, by a relay that died and by the next, is where the first delete says.
+_PUBLISHED: Final = BatchInsert(published, "event_id", "topic", "partition", "offset", "published_at", or_nothing=True)
+
+_DELETE: Final = Statement(
+    sqlite=text(
+        "DELETE FROM eventbus_outbox WHERE slot = :slot AND sequence IN (SELECT value FROM json_each(:sequences))"
+    ),
+    postgresql=text("DELETE FROM eventbus_outbox WHERE slot = :slot AND sequence = ANY(CAST(:sequences AS bigint[]))"),
+)
+
+_POSITIONS: Final = Statement(
+    sqlite=text(
+        'SELECT event_id, topic, "partition", "offset" FROM eventbus_published '
+        "WHERE event_id IN (SELECT value FROM json_each(:ids))"
+    ),
+    postgresql=text(
+        'SELECT event_id, topic, "partition", "offset" FROM eventbus_published '
+        "WHERE event_id = ANY(CAST(:ids AS text[]))"
+    ),
+)
+
+
+class Outbox:
+    """
+    The outbox of a database. Every method works in the transaction of the connection that it is given.
+    """
+
+    async def add(self, connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
+        """Add the rows, in their order, with one statement: there when the transaction commits, or not at all."""
+        await _ADD.execute(
+            connection,
+            [
+                (
+                    row.id,
+                    row.aggregatetype,
+                    row.aggregateid,
+                    row.type,
+                    row.payload,
+                    row.topic,
+                    row.key,
+                    json.dumps(row.headers, ensure_ascii=False),
+                    row.slot,
+                    row.stream_version,
+                    row.created_at,
+                )
+                for row in rows
+            ],
+        )
+
+    async def claim(self, connection: AsyncConnection, slot: int, limit: int) -> list[OutboxRow]:
+        """
+        The slot's first *limit* rows in the order in which they are to be published: a stream's by version, others as
+        their commits became visible. Nothing is locked: who holds the slot's lease reads it alone.
+        """
+        found = await connection.execute(_CLAIM.where(outbox.c.slot == slot).limit(limit))
+        return [
+            OutboxRow(
+                row.id,
+                row.aggregatetype,
+                row.aggregateid,
+                row.type,
+                row.payload,
+                row.topic,
+                row.key,
+                tuple((name, value) for name, value in json.loads(row.headers)),
+                row.slot,
+                row.stream_version,
+                row.created_at,
+                row.sequence,
+            )
+            for row in found
+        ]
+
+    async def delete(
+        self, connection: AsyncConnection, slot: int, lease_epoch: int, rows: Sequence[PublishedRow]
+    ) -> None:
+        """
+        Delete what is in the log and leave where it is there, for receipts; three statements for any number of rows.
+
+        Raises LeaseLost, and changes nothing, when the slot has been taken over since the lease of *lease_epoch*.
+        """
+        if not rows:
+            return
+        lease = select(relay_slots.c.lease_epoch).where(relay_slots.c.slot == slot).with_for_update()
+        found = (await connection.execute(lease)).scalar_one_or_none()
+        if found != lease_epoch:
+            raise LeaseLost(f"slot {slot} of the outbox: held with lease epoch {lease_epoch}, is {found}: taken over")
+        await connection.execute(
+            _DELETE.on(connection),
+            {"slot": slot, "sequences": as_list(connection, [row.sequence for row in rows])},
+        )
+        now = datetime.now(UTC)
+        await _PUBLISHED.execute(connection, [(row.id, row.topic, row.partition, row.offset, now) for row in rows])
+
+    async def positions(self, connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Position]:
+        """Where events are in the log; those that are not there yet, or were pruned, are missing."""
+        rows = await connection.execute(_POSITIONS.on(connection), {"ids": as_list(connection, event_ids)})
+        return {event_id: Position(topic, partition, offset) for event_id, topic, partition, offset in rows}
+
+    async def prune(self, connection: AsyncConnection, before: datetime) -> int:
+        """Forget the positions of what was published before that time; how many were forgotten."""
+        result = await connection.execute(delete(published).where(published.c.published_at < before))
+        return result.rowcount
+
+    async def status(self, connection: AsyncConnection) -> OutboxStatus:
+        """The backlog, by slot, with the holders of the leases."""
+        oldest: datetime | None = None
+        backlog: dict[int, int] = {}
+        counts = select(outbox.c.slot, func.count(), func.min(outbox.c.created_at, type_=UtcTime)).group_by(
+            outbox.c.slot
+        )
+        for slot, rows, first in await connection.execute(counts):
+            backlog[slot] = rows
+            oldest = first if oldest is None else min(oldest, first)
+        leases = {lease.slot: lease for lease in await connection.execute(select(relay_slots))}
+        slots = [
+            SlotStatus(slot, backlog.get(slot, 0), lease.holder, lease.lease_epoch, lease.expires_at)
+            if (lease := leases.get(slot))
+            else SlotStatus(slot, backlog[slot], None, None, None)
+            for slot in sorted(backlog.keys() | leases.keys())
+        ]
+        age = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+        return OutboxStatus(sum(backlog.values()), age, tuple(slots))

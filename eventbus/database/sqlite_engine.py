@@ -1,0 +1,117 @@
+"""
+The connections to one SQLite file: one that writes, some that read.
+
+SQLite has one writer at a time, so callers queue here, in this process, where the queue is fair and costs nothing,
+instead of in SQLite's busy handler, which sleeps and has no order. Between processes the busy handler remains.
+"""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import sqlalchemy
+from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_dbapi
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from eventbus.database import sqlite_driver
+from eventbus.errors import DatabaseUnavailable
+
+BUSY_SECONDS: Final = 10.0
+QUEUE_SECONDS: Final = 30.0
+READERS: Final = 4
+
+# The mode of the journal stays in the file; setting it again costs a read. FULL: a commit that was answered survives
+# a power cut. Foreign keys are off in SQLite unless asked for, and on everywhere else.
+_WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+_READER_PRAGMAS: Final = ("journal_mode=WAL", "query_only=ON")
+
+
+class SqliteEngine:
+    """
+    Connections to the file at *path*, which is made, with its directory, at the first use.
+
+    observe   called with each SQLAlchemy engine that is made, to listen to its errors
+    """
+
+    def __init__(self, path: Path, observe: Callable[[AsyncEngine], None]) -> None:
+        self._path = path
+        self._observe = observe
+        self._turn = anyio.Lock(fast_acquire=True)
+        self._thread: sqlite_driver.SqliteThread | None = None
+        self._writer = self._make(self._connect_writer, 1)
+        self._readers = self._make(
+            partial(sqlite_driver.connect, path, begin="BEGIN", busy_seconds=BUSY_SECONDS, pragmas=_READER_PRAGMAS),
+            READERS,
+        )
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """The connection that writes, in turn. DatabaseUnavailable when the turn does not come."""
+        await self._take_turn()
+        try:
+            async with self._writer.connect() as connection:
+                yield connection
+        finally:
+            self._turn.release()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """One of the connections that read."""
+        async with self._readers.connect() as connection:
+            yield connection
+
+    async def aclose(self) -> None:
+        """Close all connections and end their threads."""
+        await self._readers.dispose()
+        await self._writer.dispose()
+        if self._thread is not None:
+            self._thread.stop()
+            await anyio.to_thread.run_sync(self._thread.join, BUSY_SECONDS)
+            self._thread = None
+
+    async def _take_turn(self) -> None:
+        try:
+            with anyio.fail_after(QUEUE_SECONDS):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable(
+                f"{self._path} is locked: the transactions before this one took longer than {QUEUE_SECONDS:.0f} s"
+            ) from None
+        except RuntimeError as error:
+            raise RuntimeError(
+                "a transaction is open in this task, and SQLite has one writer: use its connection, or end it first"
+            ) from error
+
+    async def _connect_writer(self) -> sqlite_driver.Connection:
+        if self._thread is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._thread = sqlite_driver.SqliteThread(f"sqlite writer {self._path.name}")
+        return await sqlite_driver.connect(
+            self._path,
+            begin="BEGIN IMMEDIATE",
+            busy_seconds=BUSY_SECONDS,
+            pragmas=_WRITER_PRAGMAS,
+            thread=self._thread,
+        )
+
+    def _make(self, connect: Callable[[], Awaitable[sqlite_driver.Connection]], connections: int) -> AsyncEngine:
+        def create(*_: object, **__: object) -> Awaitable[sqlite_driver.Connection]:
+            return connect()
+
+        engine = create_async_engine(
+            sqlalchemy.URL.create("sqlite+aiosqlite", database=str(self._path)),
+            module=AsyncAdapt_aiosqlite_dbapi(sqlite_driver, sqlite3),
+            connect_args={"async_creator_fn": create},
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=QUEUE_SECONDS,
+        )
+        self._observe(engine)
+        return engine

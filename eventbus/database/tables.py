@@ -1,0 +1,190 @@
+"""
+Every table of the framework, as SQLAlchemy Core sees it; `migrations/` makes them, `docs/reference/tables.md`
+explains them.
+
+Names begin with `eventbus_`, so that a service's own tables can live beside them. Text is unbounded on purpose: a
+limit that PostgreSQL keeps and SQLite does not is found out in production.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from eventbus.database.times import UtcTime
+
+metadata: Final = MetaData(naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"})
+
+# SQLite counts rows by itself only where the key is an INTEGER, which there has 64 bits.
+_SequenceNumber: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+events: Final = Table(
+    "eventbus_events",
+    metadata,
+    Column("stream", Text, nullable=False, comment="`Order-o-1`: the aggregate's name and id"),
+    Column("version", BigInteger, nullable=False, comment="1, 2, 3 … within the stream, without gaps"),
+    Column("id", Text, nullable=False, comment="the event's id, `ce_id` in the log"),
+    Column("category", Text, nullable=False, comment="the aggregate's name"),
+    Column("type", Text, nullable=False, comment="the event's name"),
+    Column("type_version", Integer, nullable=False, comment="the version of the event's shape"),
+    Column("source", Text, nullable=False, comment="the service that recorded it"),
+    Column("time", UtcTime, nullable=False, comment="when it was recorded"),
+    Column("subject", Text, comment="what it is about: the aggregate's id"),
+    Column("correlation_id", Text, comment="the id of the message that began the conversation"),
+    Column("causation_id", Text, comment="the id of the message that was being handled"),
+    Column("traceparent", Text, comment="W3C trace context"),
+    Column("topic", Text, comment="the topic it is published to; null: to none"),
+    Column("data", LargeBinary, nullable=False, comment="the event itself, as in the log"),
+    PrimaryKeyConstraint("stream", "version"),
+    UniqueConstraint("id"),
+    comment="The event store: what aggregates have recorded.",
+)
+
+outbox: Final = Table(
+    "eventbus_outbox",
+    metadata,
+    Column("sequence", _SequenceNumber, Identity(), primary_key=True, comment="the order within a slot"),
+    Column("id", Text, nullable=False, comment="the event's id"),
+    Column("aggregatetype", Text, nullable=False, comment="the aggregate's name; for a published event its topic"),
+    Column("aggregateid", Text, nullable=False, comment="the aggregate's id; for a published event its key"),
+    Column("type", Text, nullable=False, comment="the event's name"),
+    Column("payload", LargeBinary, nullable=False, comment="the record's value"),
+    Column("topic", Text, nullable=False, comment="where it goes"),
+    Column("key", Text, comment="the record's key; null: any partition"),
+    Column("headers", Text, nullable=False, comment="the record's headers, a JSON list of [name, value]"),
+    Column("slot", Integer, nullable=False, comment="murmur2(key) mod the number of slots"),
+    Column("stream_version", BigInteger, comment="the version within its stream; null: published without one"),
+    Column("created_at", UtcTime, nullable=False, comment="when it was added"),
+    Index("ix_eventbus_outbox_slot_sequence", "slot", "sequence"),
+    sqlite_autoincrement=True,  # a number that was used is not used again
+    comment="What has been committed and is not in the log yet. The five columns after the sequence are Debezium's.",
+)
+
+published: Final = Table(
+    "eventbus_published",
+    metadata,
+    Column("event_id", Text, primary_key=True, comment="the event's id"),
+    Column("topic", Text, nullable=False, comment="where the relay published it"),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("published_at", UtcTime, nullable=False, comment="rows are pruned by it"),
+    Index("ix_eventbus_published_published_at", "published_at"),
+    comment="Where events are in the log, for a while: what receipts are exchanged for.",
+)
+
+relay_slots: Final = Table(
+    "eventbus_relay_slots",
+    metadata,
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("holder", Text, nullable=False, comment="the relay that holds the slot"),
+    Column("lease_epoch", BigInteger, nullable=False, comment="grows with every takeover"),
+    Column("expires_at", UtcTime, nullable=False, comment="from then on others may take it over"),
+    comment="Which relay publishes which slot of the outbox.",
+)
+
+inbox: Final = Table(
+    "eventbus_inbox",
+    metadata,
+    Column("consumer", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("handled_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("consumer", "message_id"),
+    sqlite_with_rowid=False,
+    comment="Which messages a consumer has handled: a repeat is dropped.",
+)
+
+commands: Final = Table(
+    "eventbus_commands",
+    metadata,
+    Column("command_id", Text, primary_key=True, comment="the id given to `send(command, id=…)`"),
+    Column("receipt", Text, nullable=False, comment="the first receipt, JSON: answered again"),
+    Column("recorded_at", UtcTime, nullable=False),
+    comment="Commands that were sent under an id of the caller's.",
+)
+
+checkpoints: Final = Table(
+    "eventbus_checkpoints",
+    metadata,
+    Column("consumer", Text, nullable=False, comment="a service's handlers, or a projection"),
+    Column("generation", Integer, nullable=False, comment="of the projection; 0 for handlers"),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("cluster_id", Text, nullable=False, comment="of the log that next_offset belongs to"),
+    Column("topic_id", Text, nullable=False, comment="of the topic: another one after it was deleted and made again"),
+    Column("epoch", BigInteger, nullable=False, comment="grows with every claim; an older owner is fenced by it"),
+    Column("next_offset", BigInteger, comment="where to read on; null: nothing has been applied yet"),
+    Column("updated_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("consumer", "generation", "topic", "partition"),
+    comment="How far each consumer has come, advanced in the transaction of its effects.",
+)
+
+dead_letters: Final = Table(
+    "eventbus_dead_letters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("consumer", Text, nullable=False),
+    Column("handler", Text, comment="the handler that failed; null: the record could not be decoded"),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("message_id", Text, comment="`ce_id`, where it could be read"),
+    Column("type", Text, comment="`ce_type`, where it could be read"),
+    Column("key", LargeBinary, comment="raw"),
+    Column("value", LargeBinary, comment="raw"),
+    Column("headers", Text, nullable=False, comment="JSON list of [name, text] or [name, null, base64]"),
+    Column("error_class", Text, nullable=False),
+    Column("error_message", Text, nullable=False),
+    Column("error_stack", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failed_at", UtcTime, nullable=False),
+    Index("ix_eventbus_dead_letters_consumer_failed_at", "consumer", "failed_at"),
+    comment="Records that kept failing or could not be decoded, as they came.",
+)
+
+generations: Final = Table(
+    "eventbus_generations",
+    metadata,
+    Column("projection", Text, nullable=False),
+    Column("generation", Integer, nullable=False, comment="one build of the projection's tables"),
+    Column("version", Integer, nullable=False, comment="the code's `version=` that builds it"),
+    Column("fingerprint", Text, nullable=False, comment="the shape of its tables"),
+    Column("state", Text, nullable=False, comment="building, switching, live or old"),
+    Column("holder", Text, comment="the process that is building it"),
+    Column("lease_expires_at", UtcTime, comment="from then on another may go on with it"),
+    Column("created_at", UtcTime, nullable=False),
+    Column("switched_at", UtcTime, comment="when it became live"),
+    PrimaryKeyConstraint("projection", "generation"),
+    Index(
+        "uq_eventbus_generations_live",
+        "projection",
+        unique=True,
+        postgresql_where=text("state = 'live'"),
+        sqlite_where=text("state = 'live'"),
+    ),
+    comment="The builds of each projection; one is live.",
+)
+
+handler_starts: Final = Table(
+    "eventbus_handler_starts",
+    metadata,
+    Column("consumer", Text, nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("cluster_id", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("first_offset", BigInteger, nullable=False, comment="the handler gets records from here on"),
+    PrimaryKeyConstraint("consumer", "handler", "cluster_id", "topic_id", "partition"),
+    comment="Where each handler's part of the log begins, written when the handler is first seen.",
+)

@@ -1,0 +1,46 @@
+"""
+Times in the database: aware, UTC, with microseconds.
+
+PostgreSQL   timestamptz
+SQLite       text, `2026-01-31T12:00:00.000000Z`: sorts as time does, and reads as what it is
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import DateTime, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A column of aware times. A naive one is refused with ValueError: it says nothing about where it was read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime] | TypeEngine[str]:
+        return Text() if dialect.name == "sqlite" else DateTime(timezone=True)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | str | None:
+        if value is None:
+            return None
+        return time_to_text(value) if dialect.name == "sqlite" else _aware(value)
+
+    def process_result_value(self, value: datetime | str | None, dialect: Dialect) -> datetime | None:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def time_to_text(time: datetime) -> str:
+    """An aware time as SQLite holds it."""
+    return _aware(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_from_text(text: str) -> datetime:
+    """The time that `time_to_text` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def _aware(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise ValueError(f"{time.isoformat()} has no time zone: use an aware time, such as datetime.now(UTC)")
+    return time
