@@ -1,0 +1,118 @@
+"""The samples over HTTP, as running processes."""
+
+import os
+import signal
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.samples.conftest import Samples, make_samples
+
+
+def _order(order_id: str, *, customer: str = "", price: str = "10.00") -> dict[str, Any]:
+    lines = [{"sku": "apple", "quantity": 1, "price": price}]
+    return {"order_id": order_id, "customer_id": customer or f"customer-{order_id}", "lines": lines}
+
+
+def _await_status(url: str, order_id: str, wanted: set[str], seconds: float = 20) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    row: dict[str, Any] | None = None
+    while time.monotonic() < deadline:
+        row = httpx.get(f"{url}/orders/{order_id}", timeout=10).json()
+        if row is not None and row["status"] in wanted:
+            return row
+        time.sleep(0.05)
+    raise AssertionError(f"{order_id} is not {wanted} after {seconds} s: {row}")
+
+
+@pytest.fixture
+def order_id() -> str:
+    return f"o-{uuid.uuid4().hex[:8]}"
+
+
+def test_an_order_within_the_limit_is_paid(samples: Samples, order_id: str) -> None:
+    """202 with a receipt, then `paid` in the read model, and a payment in the other service's."""
+    answer = httpx.post(f"{samples.orders.url}/orders", json=_order(order_id))
+    assert answer.status_code == 202
+    assert len(answer.json()["event_ids"]) == 1
+    row = _await_status(samples.orders.url, order_id, {"paid", "rejected"})
+    assert row == {"order_id": order_id, "customer_id": f"customer-{order_id}", "status": "paid", "total": "10.00"}
+    payment = httpx.get(f"{samples.payments.url}/payments/{order_id}").json()
+    assert (payment["status"], payment["amount"]) == ("authorized", "10.00")
+
+
+def test_an_order_beyond_the_limit_is_rejected(samples: Samples, order_id: str) -> None:
+    """A customer's credit of 1,000 covers one order of 600, not two."""
+    customer = f"customer-{order_id}"
+    for number in (1, 2):
+        order = _order(f"{order_id}-{number}", customer=customer, price="600.00")
+        httpx.post(f"{samples.orders.url}/orders", json=order).raise_for_status()
+        _await_status(samples.orders.url, f"{order_id}-{number}", {"paid"} if number == 1 else {"rejected"})
+
+
+def test_malformed_json_is_422(samples: Samples) -> None:
+    """FastAPI's own answer, with the place."""
+    answer = httpx.post(
+        f"{samples.orders.url}/orders", content=b'{"order_id": ', headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("lines", [[{"sku": "a", "quantity": 0, "price": "1"}], [{"sku": "a", "quantity": 1}], "none"])
+def test_a_wrong_field_is_422(samples: Samples, order_id: str, lines: object) -> None:
+    """A command is a pydantic model: what it does not allow never reaches a handler."""
+    answer = httpx.post(f"{samples.orders.url}/orders", json=_order(order_id) | {"lines": lines})
+    assert answer.status_code == 422
+
+
+def test_a_broken_rule_is_409_with_the_rules_words(samples: Samples, order_id: str) -> None:
+    """An order is placed once; the second POST is told so as an RFC 9457 problem."""
+    httpx.post(f"{samples.orders.url}/orders", json=_order(order_id)).raise_for_status()
+    answer = httpx.post(f"{samples.orders.url}/orders", json=_order(order_id))
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == f"order '{order_id}' has been placed already"
+
+
+def test_a_repeated_idempotency_key_answers_the_first_receipt(samples: Samples, order_id: str) -> None:
+    """The same POST again, with its key, is no second order and no error."""
+    answers = [
+        httpx.post(f"{samples.orders.url}/orders", json=_order(order_id), headers={"idempotency-key": order_id})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+
+
+def test_an_unknown_order_is_null(samples: Samples) -> None:
+    """A query's answer is what its type says."""
+    assert httpx.get(f"{samples.orders.url}/orders/nobody-ordered-this").json() is None
+
+
+def test_services_start_in_any_order_and_survive_a_broker_that_is_killed(tmp_path: Path, order_id: str) -> None:
+    """The payment service comes first, the order service later; the broker dies by SIGKILL; every order is settled."""
+    running = make_samples(tmp_path)
+    try:
+        running.payments.start()
+        running.payments.await_ready()
+        running.orders.start()
+        running.orders.await_ready()
+        httpx.post(f"{running.orders.url}/orders", json=_order(f"{order_id}-1")).raise_for_status()
+        _await_status(running.orders.url, f"{order_id}-1", {"paid"})
+        status = httpx.get(f"{running.orders.url}/status").json()
+        _kill_broker(status)
+        # Commands commit without a broker.
+        httpx.post(f"{running.orders.url}/orders", json=_order(f"{order_id}-2"), timeout=10).raise_for_status()
+        _await_status(running.orders.url, f"{order_id}-2", {"paid"}, seconds=40)
+        assert (running.orders.stop(), running.payments.stop()) == (0, 0)
+    finally:
+        running.orders.kill()
+        running.payments.kill()
+
+
+def _kill_broker(status: dict[str, Any]) -> None:
+    os.kill(status["broker_pid"], signal.SIGKILL)
