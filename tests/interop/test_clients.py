@@ -1,4 +1,4 @@
-"""Clients in other languages against `broker serve`: each a full round, compared byte for byte with what librdkafka reads."""
+"""Clients in other languages against `broker serve`: a full round each, byte for byte what librdkafka reads."""
 
 import base64
 import json
