@@ -29,7 +29,7 @@ _MEBI = 1024 * 1024
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class BrokerConfig:
     """
     Every broker key with its value; the name of an attribute is the key with '_' for '.'.

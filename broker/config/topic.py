@@ -36,7 +36,7 @@ def _broker(*names: str) -> tuple[Synonym, ...]:
     return tuple(Synonym(name, factors.get(name.rpartition(".")[2], 1)) for name in names)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TopicConfig:
     """
     Every topic key with its value in force; the name of an attribute is the key with '_' for '.'.
