@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from broker.errors import ErrorCode
 from broker.wire.apis import ApiKey
 from broker.wire.declaration import Field, Message, Struct, fields_of
 from broker.wire.messages import request_class, response_class
+from broker.wire.primitives import Piece
 
 S = TypeVar("S", bound=Struct)
 
@@ -35,6 +37,19 @@ def random_struct(struct: type[S], version: int, source: random.Random) -> S:
     """A struct whose fields, as far as *version* carries them, have random values."""
     values = {field.name: _field(field, version, source) for field in fields_of(struct) if version in field.versions}
     return struct(**values)
+
+
+@dataclass(frozen=True)
+class FileSlice:
+    """Records in a file, as a storage hands them on."""
+
+    size: int
+
+
+def joined(pieces: list[Piece]) -> bytes:
+    """Pieces as the socket would send them, with zeros for what is in files."""
+    parts = [piece if isinstance(piece, (bytes, bytearray, memoryview)) else bytes(piece.size) for piece in pieces]
+    return b"".join(parts)
 
 
 def _field(field: Field, version: int, source: random.Random) -> object:
