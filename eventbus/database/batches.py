@@ -34,13 +34,18 @@ class BatchInsert:
     """
 
     def __init__(self, table: Table, *columns: str, or_nothing: bool = False) -> None:
-        names = ", ".join(f'"{name}"' for name in columns)
+        self._names = ", ".join(f'"{name}"' for name in columns)
+        self._types = [_array_type(table.c[name]) for name in columns]
+        self._table = table.name
         marks = ", ".join("?" for _ in columns)
-        arrays = ", ".join(f"${number}::{_array_type(table.c[name])}" for number, name in enumerate(columns, start=1))
         ending = " ON CONFLICT DO NOTHING" if or_nothing else ""
-        # Only names of our own tables and columns go into the text.
-        self.sqlite = f"INSERT INTO {table.name} ({names}) VALUES ({marks}){ending}"  # noqa: S608
-        self.postgresql = f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){ending}"  # noqa: S608
+        self.sqlite = f"INSERT INTO {self._table} ({self._names}) VALUES ({marks}){ending}"  # noqa: S608 (our names)
+        self.postgresql = f"{self.select_from_arrays()}{ending}"
+
+    def select_from_arrays(self, first_parameter: int = 1) -> str:
+        """PostgreSQL's insert without an ending, for statements that it is a part of; an array a column."""
+        arrays = ", ".join(f"${number}::{kind}" for number, kind in enumerate(self._types, start=first_parameter))
+        return f"INSERT INTO {self._table} ({self._names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our names)
 
     async def execute(self, connection: AsyncConnection, rows: Sequence[tuple[Value, ...]]) -> None:
         """Insert *rows*, each with a value per column; none is nothing."""

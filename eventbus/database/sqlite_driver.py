@@ -116,6 +116,8 @@ class Connection:
         self._begin = begin
         self._owns_thread = owns_thread
         self._connection: sqlite3.Connection | None = database
+        # Set before the hop: a caller that is cancelled may leave before its statement has begun the transaction.
+        self._used = False
 
     @property
     def isolation_level(self) -> str | None:
@@ -131,6 +133,7 @@ class Connection:
         The result of *function*, run on the thread inside the transaction. A cancelled caller interrupts the
         statement that is running; SQLAlchemy then closes the connection, which rolls back.
         """
+        self._used = True
         try:
             return await self._thread.run(partial(self._in_transaction, function))
         except asyncio.CancelledError:
@@ -140,13 +143,15 @@ class Connection:
 
     async def commit(self) -> None:
         """Make the transaction durable; without one, nothing."""
-        if self._conn.in_transaction:
+        if self._used:
             await self._thread.run(self._conn.commit)
+            self._used = False
 
     async def rollback(self) -> None:
         """Undo the transaction; without one, nothing."""
-        if self._conn.in_transaction:
+        if self._used:
             await self._thread.run(self._conn.rollback)
+            self._used = False
 
     async def close(self) -> None:
         """Close, which rolls an open transaction back. Twice is once."""

@@ -10,17 +10,21 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 import sqlalchemy
 from sqlalchemy.dialects.sqlite.aiosqlite import AsyncAdapt_aiosqlite_dbapi
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from eventbus.database import sqlite_driver
+from eventbus.database.failures import translate
 from eventbus.errors import DatabaseUnavailable
+
+Result = TypeVar("Result")
 
 BUSY_SECONDS: Final = 10.0
 QUEUE_SECONDS: Final = 30.0
@@ -30,6 +34,23 @@ READERS: Final = 4
 # a power cut. Foreign keys are off in SQLite unless asked for, and on everywhere else.
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 _READER_PRAGMAS: Final = ("journal_mode=WAL", "query_only=ON")
+
+
+async def run_on_sqlite(connection: AsyncConnection, function: Callable[[sqlite3.Connection], Result]) -> Result:
+    """
+    The result of *function*, run inside the connection's transaction with the driver itself, in one hop to its thread.
+
+    Raises what SQLAlchemy would: DatabaseUnavailable when the file is locked or away, IntegrityError, OperationalError.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, sqlite_driver.Connection):
+        raise TypeError(f"a connection to SQLite was expected, this one is to {connection.dialect.name}")
+    try:
+        return await driver.run(function)
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError(None, None, error) from error
+    except sqlite3.Error as error:
+        raise translate(error, connection.engine.url.database or "") or OperationalError(None, None, error) from error
 
 
 class SqliteEngine:
