@@ -8,8 +8,8 @@ Shape       nested structs are inlined as nested loops; neighbouring fields of f
             by `primitives`. Fields that the version does not carry become one assignment of their default.
 Bounds      a count is held against the bytes left divided by the least size that an item can have, so a message takes
             memory in proportion to its frame and not to its claims
-Why         measured for one partition: kio 0.6, whose codecs are closures over field readers, encodes a Fetch answer
-            in 65 µs; source of this shape is more than ten times as fast (docs/reference/wire/index.md)
+Why         measured for one partition: a Fetch answer is encoded in 2.0 µs, by kio's closures over field writers in
+            10 µs, by kafka-python in 9 µs (docs/reference/wire/index.md has the command)
 """
 
 from __future__ import annotations

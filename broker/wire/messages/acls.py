@@ -1,4 +1,11 @@
-"""Access control lists."""
+"""
+Access control lists.
+
+DescribeAcls (key 29), CreateAcls (key 30), DeleteAcls (key 31)
+    v1  pattern types: literal and prefixed names (KIP-290); v0 is gone (KIP-896)
+    v2  flexible
+    v3  resource type user (KIP-373)
+"""
 
 from __future__ import annotations
 

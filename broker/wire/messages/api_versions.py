@@ -1,4 +1,14 @@
-"""Which APIs and versions the broker speaks."""
+"""
+Which APIs and versions a broker serves: the first thing that a client asks.
+
+ApiVersions (key 18)
+    v1  throttle time
+    v2  throttling is applied by the client after the answer (KIP-219)
+    v3  flexible; the client names its software (KIP-511); supported and finalized features in tagged fields (KIP-584)
+    v4  a supported feature may begin at version 0 (KAFKA-17011)
+A request of a version that is not declared is answered with a v0 body and error 35 (UNSUPPORTED_VERSION); the header of
+the answer has no tagged fields in any version.
+"""
 
 from __future__ import annotations
 

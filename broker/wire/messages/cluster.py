@@ -1,4 +1,19 @@
-"""The cluster, its log directories, its leaders."""
+"""
+The cluster, its log directories, its leaders.
+
+DescribeCluster (key 60)
+    v0  (KIP-700)
+    v1  brokers or controllers (KIP-919)
+    v2  fenced brokers on request (KIP-1073)
+DescribeLogDirs (key 35)
+    v2  flexible
+    v3  an error code for the whole answer (KIP-784)
+    v4  total and usable bytes of the disk (KIP-827)
+    v5  whether a directory is cordoned (KIP-1066)
+ElectLeaders (key 43)
+    v1  unclean elections (KIP-460); an error code for the whole answer
+    v2  flexible
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""Configuration of topics, brokers and other resources."""
+"""
+Configuration of topics, brokers and other resources.
+
+DescribeConfigs (key 32)
+    v1  synonyms on request, sources instead of is_default (KIP-226)
+    v3  type, and documentation on request (KIP-569)
+    v4  flexible
+AlterConfigs (key 33): replaces the whole configuration of a resource
+    v2  flexible
+IncrementalAlterConfigs (key 44): sets, deletes, appends to and subtracts from single keys (KIP-339)
+    v1  flexible
+ListConfigResources (key 74)
+    v0  client metrics resources (KIP-714)
+    v1  resources of any type (KIP-1142)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""The consumer groups of KIP-848."""
+"""
+The consumer groups of KIP-848, whose assignments the broker makes.
+
+ConsumerGroupHeartbeat (key 68): joins, stays, reports and leaves, all in one; fields that did not change are null
+    v1  subscription by regular expression; the client makes its own member id (KIP-1082)
+ConsumerGroupDescribe (key 69)
+    v1  the member's type (KIP-1099)
+"""
 
 from __future__ import annotations
 

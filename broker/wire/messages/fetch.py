@@ -1,4 +1,22 @@
-"""Record batches from the log."""
+"""
+Record batches from the log.
+
+Fetch (key 1)
+    v4  isolation level, last stable offset, aborted transactions; lower versions are gone (KIP-896)
+    v5  log start offset (KIP-107)
+    v7  fetch sessions and an error code for the whole answer (KIP-227)
+    v9  the client's idea of the leader epoch (KIP-320)
+    v10 batches may be compressed by zstd (KIP-110)
+    v11 the client's rack and a preferred replica (KIP-392)
+    v12 flexible; last fetched epoch, diverging epoch, current leader, snapshot id (KIP-595)
+    v13 topics by id instead of name (KIP-516)
+    v14 tiered storage may answer OFFSET_MOVED_TO_TIERED_STORAGE (KIP-405)
+    v15 the replica id moves into a tagged struct, with the broker's epoch (KIP-903)
+    v16 endpoints of current leaders (KIP-951)
+    v17 a replica names its directory (KIP-853)
+    v18 a replica names its high watermark (KIP-1166)
+`records` of an answer are bytes, or any object with a `size` that the socket is given later.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,14 @@
-"""Which broker coordinates a group or a transactional id."""
+"""
+Which broker coordinates a group or a transactional id.
+
+FindCoordinator (key 10)
+    v0  a group's
+    v1  key type 1 is a transactional id's (KIP-98); throttle time and error message
+    v3  flexible
+    v4  many keys in one request (KIP-699): `coordinator_keys` and `coordinators` take the place of the single fields
+    v5  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+    v6  key type 2 is a share group's partition (KIP-932)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,20 @@
-"""Describing, listing and deleting groups."""
+"""
+Describing, listing and deleting groups.
+
+DescribeGroups (key 15): classic groups
+    v1  throttle time
+    v3  authorized operations on request (KIP-430)
+    v4  group instance ids (KIP-345)
+    v5  flexible
+    v6  an error message; a group that is not there is GROUP_ID_NOT_FOUND (KIP-1043)
+ListGroups (key 16)
+    v1  throttle time
+    v3  flexible
+    v4  filter by state; states in the answer (KIP-518)
+    v5  filter by type; types in the answer (KIP-848)
+DeleteGroups (key 42)
+    v2  flexible
+"""
 
 from __future__ import annotations
 

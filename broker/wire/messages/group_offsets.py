@@ -1,4 +1,27 @@
-"""Committed offsets of a group."""
+"""
+Committed offsets of a group.
+
+OffsetCommit (key 8)
+    v2  a retention time, until v4; lower versions are gone (KIP-896)
+    v3  throttle time
+    v5  no retention time: offsets expire with their group (KIP-211)
+    v6  leader epochs (KIP-320)
+    v7  group instance id (KIP-345)
+    v8  flexible
+    v9  member epoch of the new consumer groups (KIP-848)
+    v10 topics by id instead of name (KIP-848)
+OffsetFetch (key 9)
+    v2  null topics ask for all; an error code for the whole answer
+    v3  throttle time
+    v5  leader epochs (KIP-320)
+    v6  flexible
+    v7  the client may require stable offsets: UNSTABLE_OFFSET_COMMIT (KIP-447)
+    v8  many groups in one request (KIP-709): `groups` takes the place of `group_id` and `topics`
+    v9  member epoch (KIP-848)
+    v10 topics by id instead of name (KIP-848)
+OffsetDelete (key 47)
+    v0  (KIP-496)
+"""
 
 from __future__ import annotations
 

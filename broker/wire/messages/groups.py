@@ -1,4 +1,31 @@
-"""Membership of classic consumer groups."""
+"""
+Membership of classic consumer groups.
+
+JoinGroup (key 11)
+    v0  the session timeout is the rebalance timeout too; librdkafka asks for this version to detect features
+    v1  a rebalance timeout of its own (KIP-62)
+    v2  throttle time
+    v4  a first join is sent back with MEMBER_ID_REQUIRED and its member id (KIP-394)
+    v5  group instance id (KIP-345)
+    v6  flexible
+    v7  protocol type in the answer (KIP-559)
+    v8  a reason (KIP-800)
+    v9  the leader is told to skip the assignment when its static membership goes on (KIP-814)
+SyncGroup (key 14)
+    v1  throttle time
+    v3  group instance id (KIP-345)
+    v4  flexible
+    v5  protocol type and name (KIP-559)
+Heartbeat (key 12)
+    v1  throttle time
+    v3  group instance id (KIP-345)
+    v4  flexible
+LeaveGroup (key 13)
+    v1  throttle time
+    v3  many members, by member id or instance id (KIP-345): `members` takes the place of `member_id`
+    v4  flexible
+    v5  a reason (KIP-800)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,23 @@
-"""Brokers, topics and partitions, and who leads them."""
+"""
+Brokers, topics and partitions, and who leads them.
+
+Metadata (key 3)
+    v0  an empty list of topics asks for all
+    v1  null asks for all, empty for none; controller, racks, internal topics
+    v2  cluster id
+    v3  throttle time
+    v4  the client says whether missing topics are to be created
+    v5  offline replicas (KIP-112)
+    v7  leader epochs (KIP-320)
+    v8  authorized operations on request (KIP-430)
+    v9  flexible
+    v10 topic ids (KIP-516)
+    v11 authorized operations of the cluster are gone: DescribeCluster has them (KIP-700)
+    v12 topics can be asked for by id alone (their name is null then); before, null names were unsound
+    v13 an error code for the whole answer (KIP-1102)
+DescribeTopicPartitions (key 75)
+    v0  partitions in pages, with a cursor; eligible leader replicas (KIP-966)
+"""
 
 from __future__ import annotations
 

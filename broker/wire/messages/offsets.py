@@ -1,4 +1,24 @@
-"""Offsets by time and by leader epoch; moving the start of a log."""
+"""
+Offsets by time and by leader epoch, and the start of a log.
+
+ListOffsets (key 2): timestamp -1 asks for the end, -2 for the start, any other for the first record not before it
+    v1  one offset instead of a list of segments; lower versions are gone (KIP-896)
+    v2  isolation level, throttle time
+    v4  leader epochs in request and answer (KIP-320)
+    v5  the client may be told OFFSET_NOT_AVAILABLE (KIP-207)
+    v6  flexible
+    v7  -3, the record with the largest timestamp (KIP-734)
+    v8  -4, the earliest offset in local storage (KIP-405)
+    v9  -5, the latest offset in tiered storage (KIP-1005)
+    v10 a timeout for answers out of tiered storage (KIP-1075)
+    v11 -6, the earliest offset that tiered storage still waits for (KIP-1023)
+OffsetForLeaderEpoch (key 23)
+    v2  the client's idea of the leader epoch (KIP-320), throttle time; the only version that librdkafka speaks
+    v3  replica id
+    v4  flexible
+DeleteRecords (key 21): offset -1 is the high watermark
+    v2  flexible
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""Record batches to the log."""
+"""
+Record batches to the log.
+
+Produce (key 0)
+    v3  batches of magic 2; transactional id; lower versions are gone (KIP-896) but advertised, see apis.py
+    v5  the answer has the log start offset
+    v7  batches may be compressed by zstd (KIP-110)
+    v8  the answer names the records that were at fault (KIP-467)
+    v9  flexible
+    v10 the answer has the current leader and its endpoint where the leader has moved (KIP-951)
+    v11 the client may be told TRANSACTION_ABORTABLE (KIP-890)
+    v12 the partition joins the transaction by being produced to (KIP-890)
+    v13 topics by id instead of name (KIP-516)
+acks=0 is answered by nothing. `records` of a request is a window on its frame.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Quotas of clients."""
+"""
+Quotas of users, clients and addresses (KIP-546).
+
+DescribeClientQuotas (key 48), AlterClientQuotas (key 49)
+    v1  flexible
+"""
 
 from __future__ import annotations
 

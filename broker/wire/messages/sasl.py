@@ -1,4 +1,12 @@
-"""Logging in."""
+"""
+Logging in: the mechanism first, then as many exchanges as it needs.
+
+SaslHandshake (key 17)
+    v1  the exchanges are SaslAuthenticate requests (KIP-152); after v0 they are bare frames
+SaslAuthenticate (key 36)
+    v1  a lifetime, after which the client logs in again (KIP-368)
+    v2  flexible
+"""
 
 from __future__ import annotations
 

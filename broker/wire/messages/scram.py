@@ -1,4 +1,11 @@
-"""Credentials of SCRAM users."""
+"""
+Credentials of SCRAM users (KIP-554). Passwords never travel: the client sends salted ones.
+
+DescribeUserScramCredentials (key 50)
+    v0
+AlterUserScramCredentials (key 51)
+    v0
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,21 @@
-"""Creating, deleting and widening topics."""
+"""
+Creating, deleting and widening topics.
+
+CreateTopics (key 19)
+    v2  validate_only and throttle time are there; lower versions are gone (KIP-896)
+    v4  partitions and replication factor may be -1 for the broker's default (KIP-464)
+    v5  flexible; the answer has partitions, replication factor and configuration (KIP-525)
+    v6  the client may be told THROTTLING_QUOTA_EXCEEDED (KIP-599)
+    v7  the answer has the topic id (KIP-516)
+DeleteTopics (key 20)
+    v1  throttle time
+    v4  flexible
+    v5  error messages; THROTTLING_QUOTA_EXCEEDED (KIP-599)
+    v6  topics by name or by id, in another list (KIP-516)
+CreatePartitions (key 37)
+    v2  flexible
+    v3  THROTTLING_QUOTA_EXCEEDED (KIP-599)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,14 @@
-"""What producers and transactions are under way."""
+"""
+What producers and transactions are under way (KIP-664).
+
+DescribeProducers (key 61)
+    v0
+DescribeTransactions (key 65)
+    v0
+ListTransactions (key 66)
+    v1  filter by duration (KIP-994)
+    v2  filter of transactional ids by a pattern (KIP-1152)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,30 @@
-"""Producer ids and transactions."""
+"""
+Producer ids and transactions.
+
+InitProducerId (key 22)
+    v2  flexible
+    v3  producer id and epoch of a producer that goes on (KIP-360)
+    v4  the client may be told PRODUCER_FENCED (KIP-588)
+    v5  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+    v6  two-phase commit (KIP-939): unstable in Kafka, its fields are declared, the version is not
+AddPartitionsToTxn (key 24)
+    v2  the client may be told PRODUCER_FENCED (KIP-588)
+    v3  flexible
+    v4  many transactions in one request, for brokers (KIP-890): `transactions` takes the place of the v3 fields
+    v5  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+AddOffsetsToTxn (key 25)
+    v3  flexible
+    v4  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+EndTxn (key 26)
+    v3  flexible
+    v4  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+    v5  the answer has the producer id and the epoch to go on with (KIP-890)
+TxnOffsetCommit (key 28)
+    v2  leader epochs (KIP-320)
+    v3  flexible; generation, member and instance id (KIP-447)
+    v4  the client may be told TRANSACTION_ABORTABLE (KIP-890)
+    v5  the group joins the transaction by this very request (KIP-890)
+"""
 
 from __future__ import annotations
 
