@@ -12,7 +12,7 @@ Headers (UTF-8 text)
     ce_eventversion     the message's version
     ce_stream           the event's stream, `Order-o-1`; ce_streamversion its place there, counted from 1
     ce_correlationid    the same for everything that one request has led to
-    ce_causationid      the id of the message whose handling led to this one
+    ce_causationid      the id of what led to this one: the message that was handled, or a publish outside of any
     traceparent         W3C Trace Context
 Value                   the message alone; never null, which would be a tombstone
 Source                  CloudEvents Kafka protocol binding 1.0.2, section 3.2; docs/reference/messages.md

@@ -1,0 +1,81 @@
+"""
+Loads aggregates and, when the handler has returned, appends what they have recorded.
+"""
+
+from typing import Generic, TypeVar
+
+from eventbus.domain.aggregate import Aggregate
+from eventbus.errors import DefinitionError, StreamNotFound
+from eventbus.messages import Event
+from eventbus.serialization import MessageTypes
+from eventbus.store import StoredEvent, UnitOfWork
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Repository(Generic[A]):
+    """
+    The aggregates of one class within one unit of work: an id is the same object however often it is loaded.
+
+    What they record is appended by itself, at the version that was loaded: there is no `save`. Somebody else's append
+    in between is a ConcurrencyConflict, upon which the command is handled again from the start.
+    """
+
+    __slots__ = ("_aggregate", "_loaded", "_types", "_unit_of_work")
+
+    def __init__(self, aggregate: type[A], unit_of_work: UnitOfWork, types: MessageTypes) -> None:
+        self._aggregate = aggregate
+        self._unit_of_work = unit_of_work
+        self._types = types
+        self._loaded: dict[str, A] = {}
+        unit_of_work.before_complete(self._append_recorded)
+
+    async def load(self, id: str) -> A:
+        """The aggregate *id*. Raises StreamNotFound when it has no events."""
+        aggregate = await self.load_or_new(id)
+        if aggregate.stream_version == 0 and not aggregate.recorded_events:
+            raise StreamNotFound(aggregate.stream)
+        return aggregate
+
+    async def load_or_new(self, id: str) -> A:
+        """The aggregate *id*, a new one when it has no events."""
+        known = self._loaded.get(id)
+        if known is not None:
+            return known
+        aggregate = self._aggregate(id)
+        stored = await self._unit_of_work.load(aggregate.stream)
+        aggregate.replay([self._decode(one) for one in stored])
+        # A concurrent load of the same id, in the handler's own task group, may have been quicker.
+        return self._loaded.setdefault(id, aggregate)
+
+    def add(self, aggregate: A) -> A:
+        """
+        Takes a new aggregate in. That its id is free is found out when it is appended: ConcurrencyConflict.
+
+        Raises ValueError when another object of this id is here already.
+        """
+        if self._loaded.setdefault(aggregate.id, aggregate) is not aggregate:
+            raise ValueError(f"{aggregate.stream} is loaded already: use that one")
+        return aggregate
+
+    def _decode(self, stored: StoredEvent) -> Event:
+        event = self._types.decode(stored.envelope, stored.data)
+        if event is None:
+            raise DefinitionError(
+                f"stream {stored.envelope.stream!r} holds a {stored.envelope.type} v{stored.envelope.version} at "
+                f"{stored.envelope.stream_version}, and {self._aggregate.__name__} applies no such event"
+            )
+        return event
+
+    def _append_recorded(self) -> None:
+        for aggregate in self._loaded.values():
+            expected_version = aggregate.stream_version
+            if recorded := aggregate.take_recorded():
+                self._unit_of_work.append(
+                    aggregate.stream,
+                    expected_version,
+                    recorded,
+                    topic=aggregate.aggregate_topic,
+                    key=aggregate.id,
+                    category=aggregate.aggregate_name,
+                )

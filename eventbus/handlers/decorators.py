@@ -1,0 +1,120 @@
+"""
+`@handles`: marks a function as the handler of a message type. It registers nothing: an application finds the marked
+functions in the modules that it is given.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from eventbus.errors import DefinitionError
+from eventbus.messages import Command, Event, Message
+from eventbus.messages.query import Answered
+
+C = TypeVar("C", bound=Command)
+E = TypeVar("E", bound=Event)
+Q = TypeVar("Q")
+R = TypeVar("R")
+M = TypeVar("M")
+P = ParamSpec("P")
+
+MARK: Final = "__eventbus_handles__"
+Start = Literal["beginning", "now"]
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerOptions:
+    """What `@handles` was told."""
+
+    start: Start = "beginning"
+    """Where a new handler of an event begins: at the first event of its topic, or at what comes after its start."""
+    attempts: int = 5
+    """How often an event is tried before it goes to the dead letters; 1: no second try."""
+    backoff_seconds: float = 0.2
+    """The wait before the second attempt; doubled for each further one."""
+    backoff_seconds_max: float = 30.0
+    retries_on_conflict: int = 3
+    """How often a command or event is handled again because somebody else appended to the stream first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One `@handles(message_type, …)`."""
+
+    message_type: type[Message]
+    options: HandlerOptions
+
+
+class Handles(Protocol[M]):
+    """The decorator for a command's or an event's handler: nothing is returned."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[M, P], Coroutine[Any, Any, None]], /
+    ) -> Callable[Concatenate[M, P], Coroutine[Any, Any, None]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[M, P], None], /) -> Callable[Concatenate[M, P], None]: ...
+
+
+class Answers(Protocol[M, R]):
+    """The decorator for a query's handler: what the query says is returned."""
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[M, P], Coroutine[Any, Any, R]], /
+    ) -> Callable[Concatenate[M, P], Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[M, P], R], /) -> Callable[Concatenate[M, P], R]: ...
+
+
+@overload
+def handles(command: type[C], /, *, retries_on_conflict: int = 3) -> Handles[C]: ...
+@overload
+def handles(
+    event: type[E],
+    /,
+    *,
+    start: Start = "beginning",
+    attempts: int = 5,
+    backoff_seconds: float = 0.2,
+    backoff_seconds_max: float = 30.0,
+    retries_on_conflict: int = 3,
+) -> Handles[E]: ...
+@overload
+def handles(query: Answered[Q, R], /) -> Answers[Q, R]: ...
+def handles(
+    message_type: object,
+    /,
+    *,
+    start: Start = "beginning",
+    attempts: int = 5,
+    backoff_seconds: float = 0.2,
+    backoff_seconds_max: float = 30.0,
+    retries_on_conflict: int = 3,
+) -> object:
+    """
+    Marks a function, `async def` or plain `def` (which runs in a worker thread), as handler of a message type.
+
+    Its first parameter is the message; the others are provided by their types. Raises DefinitionError for what is no
+    message type, or an option out of its range.
+    """
+    if not (isinstance(message_type, type) and issubclass(message_type, Message)):
+        raise DefinitionError(f"@handles({message_type!r}): not a class derived from Command, Event or Query")
+    for option, value, least in (("attempts", attempts, 1), ("retries_on_conflict", retries_on_conflict, 0)):
+        if value < least:
+            raise DefinitionError(f"@handles({message_type.__name__}, {option}={value}): must be at least {least}")
+    if not 0 <= backoff_seconds <= backoff_seconds_max:
+        raise DefinitionError(
+            f"@handles({message_type.__name__}): backoff_seconds={backoff_seconds} must lie between 0 and "
+            f"backoff_seconds_max={backoff_seconds_max}"
+        )
+    if start not in {"beginning", "now"}:
+        raise DefinitionError(f'@handles({message_type.__name__}, start={start!r}): must be "beginning" or "now"')
+    options = HandlerOptions(start, attempts, backoff_seconds, backoff_seconds_max, retries_on_conflict)
+    made = Mark(message_type, options)
+
+    def mark(function: Callable[..., object]) -> Callable[..., object]:
+        setattr(function, MARK, (*getattr(function, MARK, ()), made))
+        return function
+
+    return mark
