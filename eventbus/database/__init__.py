@@ -9,6 +9,7 @@ from eventbus.database.handler_starts import HandlerStarts
 from eventbus.database.inbox import CommandInbox, Inbox
 from eventbus.database.leases import SlotLease, SlotLeases
 from eventbus.database.outbox import Outbox, OutboxRow, OutboxStatus, PublishedRow, SlotStatus
+from eventbus.database.schema import Migrations
 
 __all__ = [
     "Checkpoint",
@@ -20,6 +21,7 @@ __all__ = [
     "HandlerStarts",
     "Inbox",
     "LogPartition",
+    "Migrations",
     "Outbox",
     "OutboxRow",
     "OutboxStatus",

@@ -8,7 +8,6 @@ instead of in SQLite's busy handler, which sleeps and has no order. Between proc
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -66,10 +65,7 @@ class SqliteEngine:
         self._turn = anyio.Lock(fast_acquire=True)
         self._thread: sqlite_driver.SqliteThread | None = None
         self._writer = self._make(self._connect_writer, 1)
-        self._readers = self._make(
-            partial(sqlite_driver.connect, path, begin="BEGIN", busy_seconds=BUSY_SECONDS, pragmas=_READER_PRAGMAS),
-            READERS,
-        )
+        self._readers = self._make(self._connect_reader, READERS)
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
@@ -110,8 +106,8 @@ class SqliteEngine:
             ) from error
 
     async def _connect_writer(self) -> sqlite_driver.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         if self._thread is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._thread = sqlite_driver.SqliteThread(f"sqlite writer {self._path.name}")
         return await sqlite_driver.connect(
             self._path,
@@ -119,6 +115,12 @@ class SqliteEngine:
             busy_seconds=BUSY_SECONDS,
             pragmas=_WRITER_PRAGMAS,
             thread=self._thread,
+        )
+
+    async def _connect_reader(self) -> sqlite_driver.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        return await sqlite_driver.connect(
+            self._path, begin="BEGIN", busy_seconds=BUSY_SECONDS, pragmas=_READER_PRAGMAS
         )
 
     def _make(self, connect: Callable[[], Awaitable[sqlite_driver.Connection]], connections: int) -> AsyncEngine:

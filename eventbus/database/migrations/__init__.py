@@ -1,0 +1,12 @@
+"""
+The history of the framework's tables, as Alembic revisions. `eventbus.database.Migrations` applies them.
+
+A new revision: a module in `versions/`, its id at the end of REVISIONS, and `tables.py` as it is afterwards.
+"""
+
+from typing import Final
+
+REVISIONS: Final = ("0001",)
+"""Every revision, the oldest first: known without loading Alembic, so that a start costs one query."""
+
+VERSION_TABLE: Final = "eventbus_alembic_version"

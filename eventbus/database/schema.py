@@ -1,0 +1,101 @@
+"""
+Brings a database's tables to the revision that this version of eventbus needs, and refuses to work on any other.
+
+The first start of a service makes the tables. After that they change only by `eventbus database upgrade`, never
+beside a running handler: a service that finds an older or newer schema says so and stops.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database.engine import Database
+from eventbus.database.migrations import REVISIONS, VERSION_TABLE
+from eventbus.errors import SchemaOutdated
+
+# "eventbus" in ASCII: the advisory lock that upgrading processes take on PostgreSQL.
+_LOCK: Final = int.from_bytes(b"eventbus", "big")
+
+
+class Migrations:
+    """The schema of one database. Any number of processes may call any method at the same time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self) -> str | None:
+        """The database's revision; None when the framework has no tables in it."""
+        async with self._database.reading() as connection:
+            return await _current(connection)
+
+    async def check(self) -> None:
+        """Raises SchemaOutdated, with the way out, when the revision is not the one that this version needs."""
+        _require_newest(await self.current(), self._database.name)
+
+    async def prepare(self) -> None:
+        """What a service does when it starts: make the tables in a database that has none, check them in another."""
+        revision = await self.current()
+        if revision is None:
+            await self.upgrade()
+        else:
+            _require_newest(revision, self._database.name)
+
+    async def upgrade(self) -> list[str]:
+        """
+        Apply what is missing in one transaction, one process at a time; the revisions that were applied. Raises
+        SchemaOutdated when the database is newer than this version of eventbus.
+        """
+        async with self._database.transaction() as connection:
+            if self._database.dialect == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            revision = await _current(connection)
+            if revision is not None and revision not in REVISIONS:
+                _require_newest(revision, self._database.name)
+            return await connection.run_sync(_upgrade)
+
+
+async def _current(connection: AsyncConnection) -> str | None:
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table(VERSION_TABLE)):
+        return None
+    revision: str | None = await connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
+    return revision
+
+
+def _require_newest(revision: str | None, database: str) -> None:
+    newest = REVISIONS[-1]
+    if revision == newest:
+        return
+    if revision is None:
+        raise SchemaOutdated(f"{database} has no tables of eventbus: make them with `eventbus database upgrade`")
+    if revision in REVISIONS:
+        raise SchemaOutdated(
+            f"{database} is at schema revision {revision}, this version of eventbus needs {newest}: "
+            "stop the service's processes and run `eventbus database upgrade`"
+        )
+    raise SchemaOutdated(
+        f"{database} is at schema revision {revision}, which this version of eventbus does not know (its newest is "
+        f"{newest}): a newer eventbus has upgraded it, install that one"
+    )
+
+
+def _upgrade(connection: sqlalchemy.Connection) -> list[str]:
+    # Loaded here: Alembic takes a tenth of a second, and most starts have nothing to upgrade.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationInfo
+
+    applied: list[str] = []
+
+    def on_version_apply(*, step: MigrationInfo, **_: object) -> None:
+        applied.extend(step.up_revision_ids)
+
+    config = Config()
+    # ConfigParser reads % as the beginning of a name.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = on_version_apply
+    command.upgrade(config, "head")
+    return applied
