@@ -1,0 +1,7 @@
+"""
+What a service's own tests are written with.
+"""
+
+from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
+
+__all__ = ["Given", "GivenAggregate", "Outcome", "given"]
