@@ -1,0 +1,33 @@
+"""Partition logs on disk: segments, indexes, producer state, recovery. Plain calls on one thread."""
+
+from broker.storage.append_validation import AppendOrigin
+from broker.storage.config import LogConfig
+from broker.storage.data_directory import DataDirectory, DataDirectoryInUse, UnusableDataDirectory
+from broker.storage.files import DiskFileSystem, FileSystem
+from broker.storage.flushing import PendingFlush
+from broker.storage.leader_epochs import EpochEndOffset
+from broker.storage.log import Appended, PartitionLog
+from broker.storage.producer_state import ProducerState
+from broker.storage.recovery import RecoveryReport
+from broker.storage.retention import DeletedSegment
+from broker.storage.slices import LogSlice
+from broker.storage.timestamps import TimestampOffset
+
+__all__ = [
+    "AppendOrigin",
+    "Appended",
+    "DataDirectory",
+    "DataDirectoryInUse",
+    "DeletedSegment",
+    "DiskFileSystem",
+    "EpochEndOffset",
+    "FileSystem",
+    "LogConfig",
+    "LogSlice",
+    "PartitionLog",
+    "PendingFlush",
+    "ProducerState",
+    "RecoveryReport",
+    "TimestampOffset",
+    "UnusableDataDirectory",
+]

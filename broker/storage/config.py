@@ -1,0 +1,40 @@
+"""What a topic's configuration says about its logs."""
+
+from dataclasses import dataclass
+
+from broker.records import TimestampType
+
+_NEVER = 2**63 - 1
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """
+    The values that a partition log acts on, named after the topic's keys, with Kafka's defaults (bytes, milliseconds).
+
+    `flush_before_ack` (topic key flush.before.ack, which Kafka does not have) holds the high watermark back until an
+    fsync has covered the batch: what is acknowledged, or read by anybody, survives a loss of power.
+    """
+
+    segment_bytes: int = 1024 * 1024 * 1024
+    segment_ms: int = 7 * _DAY_MS
+    segment_index_bytes: int = 10 * 1024 * 1024
+    index_interval_bytes: int = 4096
+    max_message_bytes: int = 1_048_588
+    message_timestamp_type: TimestampType = TimestampType.CREATE_TIME
+    message_timestamp_before_max_ms: int = _NEVER
+    message_timestamp_after_max_ms: int = _HOUR_MS
+    retention_ms: int = 7 * _DAY_MS
+    """-1: no limit."""
+    retention_bytes: int = -1
+    """-1: no limit."""
+    deletes: bool = True
+    """cleanup.policy has delete."""
+    compacts: bool = False
+    """cleanup.policy has compact."""
+    flush_messages: int = _NEVER
+    flush_ms: int = _NEVER
+    flush_before_ack: bool = False
+    producer_id_expiration_ms: int = _DAY_MS

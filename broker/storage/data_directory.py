@@ -1,0 +1,181 @@
+"""
+The directory that holds everything of a broker: who has it, which cluster it is, how it was left.
+
+    .lock                               flock()ed by the broker that has it; its text is that broker's pid
+    meta.properties                     version=1, cluster.id, node.id, directory.id
+    .kafka_cleanshutdown                there after a clean stop; a start takes it away, so that a crash leaves none
+    recovery-point-offset-checkpoint    how far each partition is known to be synced
+    log-start-offset-checkpoint         where each partition starts, when that is not the start of a segment
+    <topic>-<partition>/                the logs
+Source      Kafka's LogManager and BrokerMetadataCheckpoint; the names are Kafka's
+"""
+
+import fcntl
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from broker.errors import BrokerError
+from broker.identifiers import TopicPartition, new_topic_id, topic_id_text
+from broker.storage.checkpoints import (
+    LOG_START_OFFSETS,
+    RECOVERY_POINTS,
+    UnsoundCheckpoint,
+    read_offsets,
+    write_offsets,
+)
+from broker.storage.files import FileSystem, read_whole, write_atomically
+from broker.storage.log import PartitionLog
+from broker.storage.names import partition_in
+
+FORMAT_VERSION = "1"
+
+_LOCK = ".lock"
+_META = "meta.properties"
+_CLEAN_MARK = ".kafka_cleanshutdown"
+
+
+class UnusableDataDirectory(BrokerError):
+    """A data directory that a broker cannot start on; the text names it and the way out."""
+
+
+class DataDirectoryInUse(UnusableDataDirectory):
+    """Another broker has the directory; *pid* is its process, None when that could not be read."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        holder = "another process" if pid is None else f"the process {pid}"
+        super().__init__(f"data directory {path} is in use by {holder}: stop it, or choose another --data-dir")
+        self.pid = pid
+
+
+class DataDirectory:
+    """A data directory that this process has. Made by open()."""
+
+    def __init__(self, path: Path, files: FileSystem, lock: int, cluster_id: str, *, clean: bool) -> None:
+        self.path = path
+        self.cluster_id = cluster_id
+        self.clean = clean
+        self._files = files
+        self._lock = lock
+        self._recovery_points = self._read_offsets(RECOVERY_POINTS)
+        self._log_start_offsets = self._read_offsets(LOG_START_OFFSETS)
+
+    @classmethod
+    def open(cls, path: Path, *, files: FileSystem, node_id: int = 1) -> "DataDirectory":
+        """
+        Takes *path*, made when it is missing. The clean-shutdown mark is read and taken away.
+
+        Raises DataDirectoryInUse, UnusableDataDirectory.
+        """
+        try:
+            files.make_directory(path)
+            lock = _take_lock(path)
+        except OSError as error:
+            raise UnusableDataDirectory(
+                f"data directory {path} cannot be used: {error.strerror}; give this user write access,"
+                " or choose another --data-dir"
+            ) from error
+        try:
+            cluster_id = _read_or_write_meta(path, files, node_id)
+            clean = _take_clean_mark(path, files)
+            return cls(path, files, lock, cluster_id, clean=clean)
+        except OSError as error:
+            os.close(lock)
+            raise UnusableDataDirectory(f"data directory {path} cannot be used: {error}") from error
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def recovery_points(self) -> Mapping[TopicPartition, int]:
+        """Per partition, as read at open: the offset below which everything was synced."""
+        return self._recovery_points
+
+    def log_start_offsets(self) -> Mapping[TopicPartition, int]:
+        """Per partition, as read at open."""
+        return self._log_start_offsets
+
+    def partition_directory(self, partition: TopicPartition) -> Path:
+        """Where the log of *partition* is, or would be."""
+        return self.path / str(partition)
+
+    def partition_directories(self) -> Iterator[tuple[TopicPartition, Path]]:
+        """The partitions that have a directory, sorted."""
+        found = ((partition_in(name), self.path / name) for name in sorted(self._files.names(self.path)))
+        return ((partition, directory) for partition, directory in found if partition is not None)
+
+    def write_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> None:
+        """
+        Writes the recovery points and log start offsets of *logs*, which must be all there are. Raises OSError.
+
+        Once a minute, after delete_records(), after a topic was deleted (its successor of the same name must not
+        inherit its recovery point), and before close().
+        """
+        write_offsets(self._files, self.path / RECOVERY_POINTS, {key: log.recovery_point for key, log in logs.items()})
+        write_offsets(
+            self._files, self.path / LOG_START_OFFSETS, {key: log.log_start_offset for key, log in logs.items()}
+        )
+
+    def close(self, *, clean: bool) -> None:
+        """Gives the directory up. *clean*: every log was closed cleanly, so leave the mark. Raises OSError."""
+        try:
+            if clean:
+                write_atomically(self._files, self.path / _CLEAN_MARK, b'{"version":0}\n')
+        finally:
+            os.close(self._lock)
+
+    def _read_offsets(self, name: str) -> dict[TopicPartition, int]:
+        try:
+            return read_offsets(self._files, self.path / name)
+        except UnsoundCheckpoint:
+            # Then logs are read from their start, and start where their first segment does.
+            return {}
+
+
+def _take_lock(path: Path) -> int:
+    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise DataDirectoryInUse(path, int(text) if text.isdigit() else None) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _read_or_write_meta(path: Path, files: FileSystem, node_id: int) -> str:
+    try:
+        text = read_whole(files, path / _META).decode("utf-8", "replace")
+    except FileNotFoundError:
+        cluster_id = topic_id_text(new_topic_id())
+        directory_id = urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()
+        lines = [f"version={FORMAT_VERSION}", f"cluster.id={cluster_id}", f"node.id={node_id}"]
+        lines += [f"directory.id={directory_id}", ""]
+        write_atomically(files, path / _META, "\n".join(lines).encode())
+        return cluster_id
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    properties = {key.strip(): value.strip() for key, _, value in pairs}
+    version = properties.get("version")
+    if version != FORMAT_VERSION:
+        raise UnusableDataDirectory(
+            f"data directory {path} has format version {version}, this broker knows {FORMAT_VERSION}:"
+            " start the broker that wrote it, or choose another --data-dir"
+        )
+    cluster_id = properties.get("cluster.id", "")
+    if not cluster_id:
+        raise UnusableDataDirectory(
+            f"{path / _META} names no cluster.id: restore the file, or choose another --data-dir"
+        )
+    return cluster_id
+
+
+def _take_clean_mark(path: Path, files: FileSystem) -> bool:
+    clean = _CLEAN_MARK in files.names(path)
+    if clean:
+        files.remove(path / _CLEAN_MARK)
+        # It must not come back after a loss of power, when the logs have been written on.
+        files.sync_directory(path)
+    return clean

@@ -1,0 +1,93 @@
+"""
+What storage refuses, by whose fault it is. Each is a KafkaError: its code and its text are what the peer is answered.
+
+    KafkaError
+    ├── AppendRefused            the producer's: the batch is not stored, nothing has changed
+    │   ├── CorruptMessage           size, magic or CRC do not fit the bytes
+    │   ├── MessageTooLarge          above max.message.bytes
+    │   ├── RecordListTooLarge       above segment.bytes
+    │   ├── InvalidRecord            a batch that breaks a rule: counts, control bits, a missing key
+    │   ├── InvalidTimestamp         further from now than the topic allows
+    │   ├── UnsupportedCompression   a codec that is unknown, or not installed where it is needed
+    │   ├── OutOfOrderSequence       a gap in the producer's sequence
+    │   └── InvalidProducerEpoch     a producer that was fenced by a newer one
+    ├── OffsetOutOfRange         the reader's: outside log start offset to next offset
+    └── StorageError             the disk's: the numbers in the text say which file and what it said
+"""
+
+from pathlib import Path
+
+from broker.errors import ErrorCode, KafkaError
+
+
+class AppendRefused(KafkaError):
+    """A batch that is not stored."""
+
+
+class CorruptMessage(AppendRefused):
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.CORRUPT_MESSAGE, message)
+
+
+class MessageTooLarge(AppendRefused):
+    def __init__(self, size: int, size_max: int) -> None:
+        super().__init__(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"a batch of {size} bytes, the topic takes {size_max} (max.message.bytes)",
+        )
+
+
+class RecordListTooLarge(AppendRefused):
+    def __init__(self, size: int, size_max: int) -> None:
+        super().__init__(
+            ErrorCode.RECORD_LIST_TOO_LARGE,
+            f"a batch of {size} bytes, a segment of the topic takes {size_max} (segment.bytes)",
+        )
+
+
+class InvalidRecord(AppendRefused):
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.INVALID_RECORD, message)
+
+
+class InvalidTimestamp(AppendRefused):
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.INVALID_TIMESTAMP, message)
+
+
+class UnsupportedCompression(AppendRefused):
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, message)
+
+
+class OutOfOrderSequence(AppendRefused):
+    def __init__(self, producer_id: int, expected: int, received: int) -> None:
+        super().__init__(
+            ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
+            f"producer {producer_id}: expected sequence {expected}, got {received}",
+        )
+
+
+class InvalidProducerEpoch(AppendRefused):
+    def __init__(self, producer_id: int, current: int, received: int) -> None:
+        super().__init__(
+            ErrorCode.INVALID_PRODUCER_EPOCH,
+            f"producer {producer_id}: epoch {received} was fenced by epoch {current}",
+        )
+
+
+class OffsetOutOfRange(KafkaError):
+    def __init__(self, offset: int, log_start_offset: int, next_offset: int) -> None:
+        super().__init__(
+            ErrorCode.OFFSET_OUT_OF_RANGE,
+            f"offset {offset}, the log has {log_start_offset} to {next_offset}",
+        )
+
+
+class StorageError(KafkaError):
+    """The disk failed. What was acknowledged before is still there, and reads go on."""
+
+    def __init__(self, path: Path, reason: OSError | str) -> None:
+        super().__init__(ErrorCode.KAFKA_STORAGE_ERROR, f"{path}: {reason}")
+        self.path = path
+        self.reason = reason

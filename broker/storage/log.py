@@ -1,0 +1,563 @@
+"""
+The log of one partition: batches in, places in files out.
+
+Offsets, ascending
+    log start offset     the first that may be read; retention and delete_records() move it
+    last stable offset   everything below belongs to no open transaction
+    high watermark       everything below may be read: what was written or, with flush.before.ack, what was synced
+    next offset          the next batch gets it
+    recovery point       everything below was synced
+
+Threads    all calls on one thread, but for PendingFlush.run() and DeletedSegment.remove()
+Failures   a write that fails is cut off again and refused, and the next append tries again; after a failed fsync nobody
+           knows what the disk has, so the log takes no appends until it is opened again. Reads go on in both cases
+Source     Kafka's UnifiedLog and LocalLog
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from broker.clock import Clock
+from broker.records import BatchHeader, CorruptBatch, RecordBatch, TimestampType, iterate_batches, parse_marker
+from broker.records.header import assign_position, stamp_log_append_time
+from broker.storage.append_validation import AppendOrigin, validate_batch
+from broker.storage.config import LogConfig
+from broker.storage.errors import InvalidRecord, OffsetOutOfRange, StorageError
+from broker.storage.files import FileSystem, OpenFile, write_atomically
+from broker.storage.flushing import PendingFlush
+from broker.storage.leader_epochs import EpochEndOffset
+from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
+from broker.storage.producer_snapshot import snapshot_bytes
+from broker.storage.producer_state import ProducerState
+from broker.storage.recovery import LoadedLog, load_log, replay
+from broker.storage.retention import DeletedSegment, expired_segments, rename_deleted
+from broker.storage.segment import Segment
+from broker.storage.slices import LogSlice
+from broker.storage.timestamps import TimestampOffset, first_at_or_after, with_max_timestamp
+
+_STOPS_MAX = 64
+_REPLAY_BYTES = 1024 * 1024
+
+
+class Appended(NamedTuple):
+    """
+    Where a batch is: the offsets of its first and last record, the log's time for it (ms, -1: the producer's counts).
+
+    `duplicate`: it was there already, at these offsets. With flush.before.ack the answer waits, in both cases, until
+    the high watermark is above last_offset.
+    """
+
+    base_offset: int
+    last_offset: int
+    log_append_time_ms: int
+    log_start_offset: int
+    duplicate: bool
+
+
+class PartitionLog:
+    """An open partition log. Made by open(); its properties are described on top of this module."""
+
+    def __init__(
+        self,
+        directory: Path,
+        loaded: LoadedLog,
+        *,
+        files: FileSystem,
+        clock: Clock,
+        config: LogConfig,
+        recovery_point: int,
+        log_start_offset: int,
+    ) -> None:
+        self.directory = directory
+        self.config = config
+        self.recovered = loaded.report
+        self._files = files
+        self._clock = clock
+        self._segments = loaded.segments
+        self._epochs = loaded.epochs
+        self._producers = loaded.producers
+        self._next_offset = loaded.next_offset
+        self._log_start_offset = max(log_start_offset, loaded.segments.first.base_offset)
+        self._recovery_point = min(recovery_point, loaded.next_offset)
+        self._high_watermark = loaded.next_offset
+        self._dirty_since: float | None = None
+        self._new_names = True
+        self._generation = 0
+        self._offline: str | None = None
+        # Where readers stopped: they come back to the same offset, and need not be searched a place again.
+        self._stops: dict[int, tuple[Segment, int]] = {}
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        files: FileSystem,
+        clock: Clock,
+        config: LogConfig,
+        clean: bool,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+    ) -> "PartitionLog":
+        """
+        The log in *directory*, made when it is missing, recovered when the last stop was not *clean*.
+
+        Raises StorageError when the disk fails, or has damaged what was synced.
+        """
+        try:
+            loaded = load_log(
+                directory,
+                files,
+                config,
+                now_ms=clock.now_ms(),
+                clean=clean,
+                recovery_point=recovery_point,
+                log_start_offset=log_start_offset,
+            )
+        except OSError as error:
+            raise StorageError(directory, error) from error
+        log = cls(
+            directory,
+            loaded,
+            files=files,
+            clock=clock,
+            config=config,
+            recovery_point=loaded.next_offset if clean else recovery_point,
+            log_start_offset=log_start_offset,
+        )
+        if config.flush_before_ack and log.recovery_point < log.next_offset:
+            # The tail was never acknowledged: nobody may read it before it is sure to stay.
+            log.flush()
+        return log
+
+    # ---- what it has
+
+    @property
+    def log_start_offset(self) -> int:
+        return self._log_start_offset
+
+    @property
+    def next_offset(self) -> int:
+        return self._next_offset
+
+    @property
+    def high_watermark(self) -> int:
+        return self._high_watermark
+
+    @property
+    def last_stable_offset(self) -> int:
+        unstable = self._producers.first_unstable_offset(self._high_watermark)
+        return self._high_watermark if unstable is None else min(unstable, self._high_watermark)
+
+    @property
+    def recovery_point(self) -> int:
+        return self._recovery_point
+
+    @property
+    def size(self) -> int:
+        """Bytes in all segments."""
+        return self._segments.size
+
+    @property
+    def leader_epoch(self) -> int:
+        """Of the last batch; -1 when there never was one."""
+        return self._epochs.latest
+
+    def active_producers(self) -> list[ProducerState]:
+        """The known producers with an id, by id."""
+        return self._producers.states()
+
+    # ---- append
+
+    def append(self, records: memoryview, *, leader_epoch: int, origin: AppendOrigin = AppendOrigin.CLIENT) -> Appended:
+        """
+        Stores one batch, whose bytes are patched in place; the buffer may be used again on return.
+
+        Raises AppendRefused (see errors.py), with nothing changed, and StorageError.
+        """
+        if self._offline is not None:
+            raise StorageError(self.directory, self._offline)
+        config = self.config
+        now_ms = self._clock.now_ms()
+        header = validate_batch(records, config, now_ms, origin)
+        if header.producer_id >= 0:
+            stored = self._producers.check(header)
+            if stored is not None:
+                return Appended(stored.base_offset, stored.last_offset, -1, self._log_start_offset, duplicate=True)
+        coordinator_epoch = _coordinator_epoch(header, records) if header.is_control else -1
+        base_offset = self._next_offset
+        last_offset = base_offset + header.last_offset_delta
+        append_time = -1
+        max_timestamp = header.max_timestamp
+        if config.message_timestamp_type is TimestampType.LOG_APPEND_TIME:
+            append_time = max_timestamp = now_ms
+            stamp_log_append_time(records, header.attributes, now_ms)
+        assign_position(records, base_offset, leader_epoch)
+        segment = self._segments.active
+        first_timestamp = segment.first_timestamp
+        if not segment.has_room_for(len(records), last_offset, config.segment_bytes, config.segment_index_bytes) or (
+            first_timestamp >= 0 and max_timestamp - first_timestamp > config.segment_ms
+        ):
+            self.roll()
+            segment = self._segments.active
+        if leader_epoch > self._epochs.latest:
+            self._note_epoch(leader_epoch, base_offset)
+        segment.append(records, header, base_offset, max_timestamp)
+        self._next_offset = last_offset + 1
+        if not config.flush_before_ack:
+            self._high_watermark = last_offset + 1
+        if self._dirty_since is None:
+            self._dirty_since = self._clock.monotonic()
+        if header.producer_id >= 0:
+            if header.is_control:
+                self._producers.ended(header, base_offset, coordinator_epoch, now_ms)
+            else:
+                self._producers.stored(header, base_offset, now_ms)
+        return Appended(base_offset, last_offset, append_time, self._log_start_offset, duplicate=False)
+
+    def roll(self) -> None:
+        """Seals the active segment and starts a new one at the next offset, unless it is empty. Raises StorageError."""
+        active = self._segments.active
+        if not active.size:
+            return
+        try:
+            active.seal()
+            self._take_snapshot(sync=False)
+            # The new file last: it must not be there while the old segment can still grow past its base offset.
+            segment = Segment.create(self.directory, self._next_offset, self._files, self.config.index_interval_bytes)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        self._segments.add(segment)
+        self._new_names = True
+
+    # ---- read
+
+    def read(
+        self, offset: int, max_bytes: int, *, at_least_one_batch: bool = True, up_to: int | None = None
+    ) -> LogSlice | None:
+        """
+        Whole batches from the one that holds *offset* on, at most *max_bytes*, all below *up_to* (None: the high
+        watermark). The first comes even when it is larger, unless *at_least_one_batch* is False (KIP-74).
+
+        None when there is nothing to give. Raises OffsetOutOfRange outside log start to next offset, StorageError.
+        """
+        self._check_range(offset)
+        limit = self._high_watermark if up_to is None else min(up_to, self._next_offset)
+        if offset >= limit:
+            if offset == self._next_offset:
+                self._remember_stop(offset, self._segments.active, self._segments.active.size)
+            return None
+        try:
+            place = self._place(offset)
+            if place is None:
+                return None
+            segment, start = place
+            end = self._end_within(segment, limit)
+            if end - start > max_bytes:
+                cut = segment.last_cut(start, max_bytes, end)
+                if cut == start and at_least_one_batch:
+                    cut = start + next(segment.headers(start))[1].size
+                end = cut
+            if end <= start:
+                return None
+            return LogSlice(segment.file(), start, end - start)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def bytes_between(self, offset: int, up_to: int | None = None) -> int:
+        """
+        How many bytes a reader has before it from the batch that holds *offset* to *up_to* (None: the high watermark).
+
+        Raises OffsetOutOfRange, StorageError.
+        """
+        self._check_range(offset)
+        limit = self._high_watermark if up_to is None else min(up_to, self._next_offset)
+        if offset >= limit:
+            return 0
+        try:
+            place = self._place(offset)
+            if place is None:
+                return 0
+            first, start = place
+            size = -start
+            segment: Segment | None = first
+            while segment is not None and segment.base_offset < limit:
+                size += self._end_within(segment, limit)
+                segment = self._segments.behind(segment)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        return size
+
+    def batches(self, offset: int, up_to: int | None = None) -> Iterator[RecordBatch]:
+        """Every batch from the one that holds *offset* to *up_to*, CRC checked, in bounded memory. Errors as read()."""
+        while (place := self.read(offset, _REPLAY_BYTES, up_to=up_to)) is not None:
+            try:
+                data = place.read()
+            except OSError as error:
+                raise StorageError(self.directory, error) from error
+            finally:
+                place.release()
+            try:
+                for batch in iterate_batches(data):
+                    yield batch
+                    offset = batch.header.next_offset
+            except CorruptBatch as error:
+                raise StorageError(self.directory, f"behind offset {offset}: {error}") from error
+
+    # ---- look-ups
+
+    def offset_for_timestamp(self, timestamp_ms: int) -> TimestampOffset | None:
+        """The first record whose timestamp is at least *timestamp_ms*; it may lie above the high watermark."""
+        try:
+            return first_at_or_after(self._segments, timestamp_ms, self._log_start_offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def offset_of_max_timestamp(self) -> TimestampOffset | None:
+        """The first record that has the largest timestamp; it may lie above the high watermark."""
+        try:
+            return with_max_timestamp(self._segments, self._log_start_offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def leader_epoch_at(self, offset: int) -> int:
+        """The epoch that wrote *offset*; -1 when it is not known."""
+        return self._epochs.at(offset)
+
+    def end_offset_for_epoch(self, leader_epoch: int) -> EpochEndOffset:
+        """Where *leader_epoch* ended: (epoch at or below it, end offset), (-1, -1) when it is above the latest."""
+        return self._epochs.end_offset(leader_epoch, self._next_offset)
+
+    # ---- flush
+
+    @property
+    def needs_flush(self) -> bool:
+        """Whether flush.before.ack, flush.messages or flush.ms ask for an fsync now."""
+        unflushed = self._next_offset - self._recovery_point
+        if unflushed <= 0 or self._offline is not None:
+            return False
+        deadline = self.flush_deadline()
+        return (
+            self.config.flush_before_ack
+            or unflushed >= self.config.flush_messages
+            or (deadline is not None and self._clock.monotonic() >= deadline)
+        )
+
+    def flush_deadline(self) -> float | None:
+        """When flush.ms asks for an fsync, on the clock's monotonic hand; None while everything is synced."""
+        if self._dirty_since is None:
+            return None
+        return self._dirty_since + self.config.flush_ms / 1000
+
+    def flush(self) -> None:
+        """Returns when everything that was appended survives a loss of power. Raises StorageError."""
+        pending = self.flush_begin()
+        pending.run()
+        self.flush_complete(pending)
+
+    def flush_begin(self) -> PendingFlush:
+        """The fsync that is due. Every one that was begun must be completed. Raises StorageError."""
+        to_sync: list[OpenFile] = []
+        try:
+            for segment in self._segments:
+                if self._segments.end_of(segment, self._next_offset) <= self._recovery_point:
+                    continue
+                file = segment.file()
+                file.retain()
+                to_sync.append(file)
+                if segment is not self._segments.active:
+                    self._segments.read(segment)
+                    paths = (segment.offset_index_path, segment.time_index_path)
+                    to_sync.extend(self._files.open(path, create=True) for path in paths)
+        except OSError as error:
+            for file in to_sync:
+                file.release()
+            raise StorageError(self.directory, error) from error
+        pending = PendingFlush(
+            to_sync,
+            self.directory if self._new_names else None,
+            self._files,
+            up_to=self._next_offset,
+            generation=self._generation,
+        )
+        self._new_names = False
+        self._dirty_since = None
+        if self.config.flush_before_ack:
+            self._remember_stop(self._next_offset, self._segments.active, self._segments.active.size)
+        return pending
+
+    def flush_complete(self, pending: PendingFlush) -> None:
+        """Moves the recovery point and the high watermark. Raises StorageError when the fsync failed."""
+        pending.release()
+        if pending.error is not None:
+            self._offline = f"an fsync failed ({pending.error}), no appends until the broker starts again"
+            raise StorageError(self.directory, self._offline) from pending.error
+        if pending.generation == self._generation and pending.up_to > self._recovery_point:
+            self._recovery_point = pending.up_to
+            self._high_watermark = max(self._high_watermark, pending.up_to)
+
+    # ---- shorten
+
+    def truncate_to(self, offset: int) -> None:
+        """
+        Forgets every batch that reaches *offset*, which becomes at most the next offset.
+
+        Raises OffsetOutOfRange below the log start offset, StorageError.
+        """
+        if offset >= self._next_offset:
+            return
+        self._check_range(offset)
+        try:
+            place = self._place(offset)
+            segment, position = place if place is not None else (self._segments.active, self._segments.active.size)
+            header = next((header for _, header in segment.headers(position)), None)
+            next_offset = offset if header is None else min(offset, header.base_offset)
+            while self._segments.active is not segment:
+                dropped = self._segments.active
+                rename_deleted(dropped, self._files, self._snapshot_path(dropped.base_offset)).remove()
+                self._segments.remove(dropped)
+            segment.truncate(position, next_offset)
+            self._epochs.truncate_from_end(next_offset)
+            self._producers = replay(
+                self.directory,
+                self._files,
+                self._segments,
+                self._epochs,
+                next_offset,
+                now_ms=self._clock.now_ms(),
+                clean=True,
+            )
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        self._stops.clear()
+        self._generation += 1
+        self._next_offset = next_offset
+        self._recovery_point = min(self._recovery_point, next_offset)
+        self._high_watermark = min(self._high_watermark, next_offset)
+        self._new_names = True
+
+    def delete_records(self, before: int) -> int:
+        """
+        Moves the log start offset up to *before* (-1: the high watermark); apply_retention() then drops segments.
+
+        Raises OffsetOutOfRange above the high watermark, StorageError.
+        """
+        target = self._high_watermark if before == -1 else before
+        if not 0 <= target <= self._high_watermark:
+            raise OffsetOutOfRange(before, self._log_start_offset, self._high_watermark)
+        self._move_log_start(target)
+        return self._log_start_offset
+
+    def apply_retention(self) -> list[DeletedSegment]:
+        """Takes out what has expired; the caller removes the files when it likes. Raises StorageError."""
+        now_ms = self._clock.now_ms()
+        self._producers.expire(now_ms, self.config.producer_id_expiration_ms)
+        deleted: list[DeletedSegment] = []
+        try:
+            expired = expired_segments(
+                self._segments,
+                self.config,
+                now_ms=now_ms,
+                log_start_offset=self._log_start_offset,
+                next_offset=self._next_offset,
+                high_watermark=self._high_watermark,
+            )
+            for segment in expired:
+                if segment is self._segments.active:
+                    self.roll()
+                deleted.append(rename_deleted(segment, self._files, self._snapshot_path(segment.base_offset)))
+                self._segments.remove(segment)
+                self._move_log_start(self._segments.first.base_offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        return deleted
+
+    def close(self, *, clean: bool) -> None:
+        """
+        Lets go of every file. *clean*: synced, with indexes and producer state saved; the next open reads nothing.
+
+        Raises StorageError when that failed: leave no clean-shutdown mark then.
+        """
+        try:
+            if clean and self._offline is not None:
+                raise StorageError(self.directory, self._offline)
+            if clean:
+                self.flush()
+                self._segments.active.seal(sync=True)
+                self._take_snapshot(sync=True)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        finally:
+            self._stops.clear()
+            self._segments.close()
+
+    # ---- inside
+
+    def _check_range(self, offset: int) -> None:
+        if not self._log_start_offset <= offset <= self._next_offset:
+            raise OffsetOutOfRange(offset, self._log_start_offset, self._next_offset)
+
+    def _place(self, offset: int) -> tuple[Segment, int] | None:
+        """Segment and position of the first batch that ends at or behind *offset*."""
+        segment: Segment | None = self._segments.holding(offset)
+        while segment is not None:
+            self._segments.read(segment)
+            position = self._position(segment, offset)
+            if position < segment.size:
+                return segment, position
+            segment = self._segments.behind(segment)
+        return None
+
+    def _position(self, segment: Segment, offset: int) -> int:
+        stop = self._stops.get(offset)
+        if stop is not None and stop[0] is segment:
+            return stop[1]
+        found = segment.find(offset)
+        return segment.size if found is None else found[0]
+
+    def _end_within(self, segment: Segment, limit: int) -> int:
+        """Where in *segment* the batches below offset *limit* end."""
+        if limit >= self._next_offset:
+            if segment is self._segments.active:
+                self._remember_stop(limit, segment, segment.size)
+            return segment.size
+        if limit >= self._segments.end_of(segment, self._next_offset):
+            return segment.size
+        return self._position(segment, limit)
+
+    def _remember_stop(self, offset: int, segment: Segment, position: int) -> None:
+        if len(self._stops) >= _STOPS_MAX:
+            self._stops.clear()
+        self._stops[offset] = (segment, position)
+
+    def _note_epoch(self, leader_epoch: int, start_offset: int) -> None:
+        try:
+            self._epochs.assign(leader_epoch, start_offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def _move_log_start(self, offset: int) -> None:
+        if offset <= self._log_start_offset:
+            return
+        # First, because an epoch that still claims what is gone does no harm.
+        self._log_start_offset = offset
+        try:
+            self._epochs.truncate_from_start(offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def _take_snapshot(self, *, sync: bool) -> None:
+        write_atomically(
+            self._files, self._snapshot_path(self._next_offset), snapshot_bytes(self._producers.states()), sync=sync
+        )
+
+    def _snapshot_path(self, offset: int) -> Path:
+        return self.directory / offset_name(offset, PRODUCER_SNAPSHOT)
+
+
+def _coordinator_epoch(header: BatchHeader, records: memoryview) -> int:
+    try:
+        return parse_marker(next(RecordBatch(header, records).records())).coordinator_epoch
+    except CorruptBatch as error:
+        raise InvalidRecord(str(error)) from error

@@ -1,0 +1,231 @@
+"""
+Opens what a stop or a crash has left in a partition's directory.
+
+    1  files on their way out (.deleted, .tmp) and indexes without a .log file are removed
+    2  after a crash every segment that reaches behind the recovery point is read byte by byte and cut at the first byte
+       that is not part of a whole, valid batch; segments behind a cut go: they would follow on a hole
+    3  after a clean stop nothing is read but the end of the last segment
+    4  the leader epochs and the producers' state are brought up to the end, by headers, from the newest sound
+       snapshot on
+Source      Kafka's LogLoader
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.records import CorruptBatch, RecordBatch, parse_marker
+from broker.records.header import BatchHeader
+from broker.storage.config import LogConfig
+from broker.storage.errors import StorageError
+from broker.storage.files import FileSystem, read_whole
+from broker.storage.leader_epochs import LeaderEpochs
+from broker.storage.names import (
+    DELETED,
+    LOG,
+    OFFSET_INDEX,
+    PRODUCER_SNAPSHOT,
+    TIME_INDEX,
+    UNFINISHED,
+    offset_in,
+    offset_name,
+)
+from broker.storage.producer_snapshot import UnsoundSnapshot, parse_snapshot
+from broker.storage.producer_state import Producers
+from broker.storage.segment import Segment
+from broker.storage.segments import Segments
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryReport:
+    """What opening a log had to do: read batches and bytes with their CRC, cut bytes, drop segments behind a cut."""
+
+    batches: int = 0
+    bytes_read: int = 0
+    bytes_cut: int = 0
+    segments_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedLog:
+    """A partition's directory, sound."""
+
+    segments: Segments
+    epochs: LeaderEpochs
+    producers: Producers
+    next_offset: int
+    report: RecoveryReport
+
+
+def load_log(
+    directory: Path,
+    files: FileSystem,
+    config: LogConfig,
+    *,
+    now_ms: int,
+    clean: bool,
+    recovery_point: int,
+    log_start_offset: int,
+) -> LoadedLog:
+    """The log in *directory*, which is made when it is missing. Raises OSError, StorageError."""
+    files.make_directory(directory)
+    names = _remove_leftovers(directory, files)
+    base_offsets = sorted(offset for name in names if (offset := offset_in(name, LOG)) is not None)
+    interval = config.index_interval_bytes
+    if base_offsets:
+        loaded = [Segment.load(directory, base_offset, files, interval) for base_offset in base_offsets]
+        loaded, next_offset, report = _make_sound(loaded, files, clean=clean, recovery_point=recovery_point)
+    else:
+        loaded = [Segment.create(directory, log_start_offset, files, interval)]
+        next_offset, report = log_start_offset, RecoveryReport()
+    if next_offset < log_start_offset:
+        # All that was left lies below the log start: a tail was lost that had been kept back from readers already.
+        for segment in loaded:
+            _drop(segment, files)
+        loaded = [Segment.create(directory, log_start_offset, files, interval)]
+        next_offset = log_start_offset
+    segments = Segments(loaded)
+    epochs = LeaderEpochs(directory, files)
+    epochs.truncate_from_end(next_offset)
+    producers = replay(directory, files, segments, epochs, next_offset, now_ms=now_ms, clean=clean)
+    return LoadedLog(segments, epochs, producers, next_offset, report)
+
+
+def replay(
+    directory: Path,
+    files: FileSystem,
+    segments: Segments,
+    epochs: LeaderEpochs,
+    next_offset: int,
+    *,
+    now_ms: int,
+    clean: bool,
+) -> Producers:
+    """
+    The producers' state at *next_offset*, from the newest sound snapshot and the headers behind it.
+
+    On the way the leader epochs learn what they do not know. Snapshots from behind the end are removed.
+    """
+    producers = Producers()
+    start = segments.first.base_offset
+    for offset in sorted(snapshot_offsets(directory, files), reverse=True):
+        path = directory / offset_name(offset, PRODUCER_SNAPSHOT)
+        if offset > next_offset:
+            files.remove(path)
+            continue
+        try:
+            producers = Producers(parse_snapshot(read_whole(files, path), now_ms))
+        except UnsoundSnapshot:
+            files.remove(path)
+            continue
+        start = offset
+        break
+    _remove_passed_snapshots(directory, files, segments, start)
+    first_epoch_unknown = not clean or not epochs.sound
+    for segment in segments:
+        learns_producers = segments.end_of(segment, next_offset) > start
+        if not segment.size or not (learns_producers or not epochs.sound):
+            continue
+        for position, header in segment.headers():
+            if first_epoch_unknown:
+                epochs.assign(header.leader_epoch, header.base_offset)
+            if header.has_producer_id and header.base_offset >= start:
+                apply_header(producers, segment, position, header, now_ms)
+    return producers
+
+
+def apply_header(producers: Producers, segment: Segment, position: int, header: BatchHeader, now_ms: int) -> None:
+    """Brings *producers* up to a stored batch. Raises StorageError for a control batch that is none."""
+    if not header.is_control:
+        producers.stored(header, header.base_offset, now_ms)
+        return
+    batch = RecordBatch(header, memoryview(segment.file().read_at(position, header.size)))
+    try:
+        marker = parse_marker(next(batch.records()))
+    except (CorruptBatch, StopIteration) as error:
+        raise StorageError(segment.path, f"no marker at byte {position}: {error}") from error
+    producers.ended(header, header.base_offset, marker.coordinator_epoch, now_ms)
+
+
+def snapshot_offsets(directory: Path, files: FileSystem) -> list[int]:
+    """The offsets that have a snapshot, ascending."""
+    offsets = (offset_in(name, PRODUCER_SNAPSHOT) for name in files.names(directory))
+    return sorted(offset for offset in offsets if offset is not None)
+
+
+def _remove_passed_snapshots(directory: Path, files: FileSystem, segments: Segments, newest: int) -> None:
+    # Each close leaves one; only those at a segment's start are needed once a newer one is there, for truncations.
+    keep = {newest, *(segment.base_offset for segment in segments)}
+    for offset in snapshot_offsets(directory, files):
+        if offset not in keep:
+            files.remove(directory / offset_name(offset, PRODUCER_SNAPSHOT))
+
+
+def _remove_leftovers(directory: Path, files: FileSystem) -> list[str]:
+    names = files.names(directory)
+    logs = {offset for name in names if (offset := offset_in(name, LOG)) is not None}
+    for name in names:
+        indexed = offset_in(name, OFFSET_INDEX)
+        if indexed is None:
+            indexed = offset_in(name, TIME_INDEX)
+        orphan = indexed is not None and indexed not in logs
+        if orphan or name.endswith((DELETED, UNFINISHED)):
+            files.remove(directory / name)
+    return names
+
+
+def _make_sound(
+    segments: list[Segment], files: FileSystem, *, clean: bool, recovery_point: int
+) -> tuple[list[Segment], int, RecoveryReport]:
+    report = RecoveryReport()
+    next_offset = segments[0].base_offset
+    for slot, segment in enumerate(segments):
+        is_last = slot == len(segments) - 1
+        end = None if is_last else segments[slot + 1].base_offset
+        if clean and is_last:
+            try:
+                return segments, segment.resume(), report
+            except (CorruptBatch, StorageError):
+                # The mark promised more than the disk kept.
+                pass
+        elif end is not None and (clean or end <= recovery_point):
+            _save_missing_indexes(segment, files)
+            next_offset = end
+            continue
+        found = segment.recover()
+        next_offset = found.next_offset
+        report = RecoveryReport(
+            report.batches + found.batches, report.bytes_read + found.bytes_read, report.bytes_cut + found.bytes_cut
+        )
+        if is_last:
+            break
+        if found.bytes_cut:
+            for behind in segments[slot + 1 :]:
+                _drop(behind, files)
+            dropped = len(segments) - slot - 1
+            return (
+                segments[: slot + 1],
+                next_offset,
+                RecoveryReport(report.batches, report.bytes_read, report.bytes_cut, dropped),
+            )
+        segment.seal()
+        segment.rest()
+    return segments, next_offset, report
+
+
+def _save_missing_indexes(segment: Segment, files: FileSystem) -> None:
+    for path, entry_size in ((segment.offset_index_path, 8), (segment.time_index_path, 12)):
+        try:
+            if files.size(path) % entry_size == 0:
+                continue
+        except FileNotFoundError:
+            pass
+        segment.rebuild_indexes()
+        segment.seal()
+        segment.rest()
+        return
+
+
+def _drop(segment: Segment, files: FileSystem) -> None:
+    segment.rest()
+    for path in (segment.offset_index_path, segment.time_index_path, segment.path):
+        files.remove(path)

@@ -1,0 +1,90 @@
+"""
+Walks over the batches of a .log file in bounded memory, whatever their sizes say.
+
+Two walks: over headers only, through a file that is trusted; and over every byte, with CRC, through one that a crash
+may have torn.
+"""
+
+from collections.abc import Iterator
+
+from crc32c import crc32c
+
+from broker.records.header import HEADER_SIZE, LOG_OVERHEAD, MAGIC, BatchHeader, CorruptBatch, parse_header
+from broker.storage.files import OpenFile
+
+_HEADER_CHUNK = 8 * 1024
+_WHOLE_CHUNK = 1024 * 1024
+_CRC_START = 21
+
+
+def scan_headers(file: OpenFile, position: int, end: int) -> Iterator[tuple[int, BatchHeader]]:
+    """
+    (position, header) of each batch from byte *position*, where one starts, to byte *end*.
+
+    Raises CorruptBatch where the bytes cannot be a header, or a batch runs past *end*.
+    """
+    chunk = b""
+    chunk_start = position
+    while position < end:
+        within = position - chunk_start
+        if within + HEADER_SIZE > len(chunk):
+            chunk = file.read_at(position, min(_HEADER_CHUNK, end - position))
+            chunk_start = position
+            within = 0
+        header = parse_header(chunk, within)
+        if header.magic != MAGIC or header.batch_length < HEADER_SIZE - LOG_OVERHEAD or position + header.size > end:
+            raise CorruptBatch(
+                f"magic {header.magic}, length {header.batch_length}, {end - position} bytes left", position
+            )
+        yield position, header
+        position += header.size
+
+
+def scan_valid_batches(file: OpenFile, size: int, base_offset: int) -> Iterator[tuple[int, BatchHeader]]:
+    """
+    (position, header) of each batch of a segment up to the first byte that is not part of a whole, valid one.
+
+    Valid: magic 2, a right CRC, a last offset behind that of the batch before, all within the segment's reach.
+    """
+    position = 0
+    next_offset = base_offset
+    chunk = b""
+    chunk_start = 0
+    while size - position >= HEADER_SIZE:
+        within = position - chunk_start
+        if within + HEADER_SIZE > len(chunk):
+            chunk = file.read_at(position, min(_WHOLE_CHUNK, size - position))
+            chunk_start = position
+            within = 0
+            if len(chunk) < HEADER_SIZE:
+                return
+        header = parse_header(chunk, within)
+        if (
+            header.magic != MAGIC
+            or header.batch_length < HEADER_SIZE - LOG_OVERHEAD
+            or position + header.size > size
+            or header.base_offset < next_offset
+            or header.last_offset_delta < 0
+            or header.last_offset - base_offset >= 2**32
+        ):
+            return
+        if within + header.size <= len(chunk):
+            crc = crc32c(memoryview(chunk)[within + _CRC_START : within + header.size])
+        else:
+            crc = _crc_of(file, position + _CRC_START, position + header.size)
+        if crc != header.crc:
+            return
+        yield position, header
+        position += header.size
+        next_offset = header.next_offset
+
+
+def _crc_of(file: OpenFile, position: int, end: int) -> int:
+    crc = 0
+    while position < end:
+        chunk = file.read_at(position, min(_WHOLE_CHUNK, end - position))
+        if not chunk:
+            break
+        crc = crc32c(chunk, crc)
+        position += len(chunk)
+    return crc
