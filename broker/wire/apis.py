@@ -164,6 +164,9 @@ APIS: Mapping[ApiKey, Api] = MappingProxyType(
 )
 
 
+_BY_NUMBER: dict[int, Api] = {int(key): api for key, api in APIS.items()}
+
+
 class AdvertisedRange(NamedTuple):
     """One row of an ApiVersions answer."""
 
@@ -174,10 +177,10 @@ class AdvertisedRange(NamedTuple):
 
 def api_of(key: int) -> Api:
     """The API of a key as it came from the wire; raises UnknownApiKey."""
-    try:
-        return APIS[ApiKey(key)]
-    except ValueError:
-        raise UnknownApiKey(key) from None
+    api = _BY_NUMBER.get(key)
+    if api is None:
+        raise UnknownApiKey(key)
+    return api
 
 
 def advertised(served: Iterable[ApiKey]) -> Iterator[AdvertisedRange]:

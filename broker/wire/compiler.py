@@ -7,7 +7,8 @@ Shape       nested structs are inlined as nested loops; neighbouring fields of f
             are one call of a precompiled `struct.Struct`; compact lengths of one byte are handled inline, longer ones
             by `primitives`. Fields that the version does not carry become one assignment of their default.
 Bounds      a count is held against the bytes left divided by the least size that an item can have, so a message takes
-            memory in proportion to its frame and not to its claims
+            memory in proportion to its frame and not to its claims; and a message has at most ITEMS_MAX items in all
+            its arrays, because an item of two bytes on the wire is an object of a hundred here
 Why         measured for one partition: a Fetch answer is encoded in 2.0 µs, by kio's closures over field writers in
             10 µs, by kafka-python in 9 µs (docs/reference/wire/index.md has the command)
 """
@@ -25,6 +26,8 @@ from broker.wire.primitives import Buffer, Piece
 
 Decoder = Callable[[Buffer, int], tuple[Message, int]]
 Encoder = Callable[[Message, bytearray, list[Piece]], bytearray]
+
+ITEMS_MAX = 1_000_000
 
 _FIXED = {
     "bool": "?",
@@ -146,6 +149,7 @@ class _DecoderSource(_Source):
             [
                 "def decode(b, p):",
                 "    e = len(b)",
+                f"    items_left = {ITEMS_MAX}",
                 "    try:",
                 *self.lines,
                 "        return m, p",
@@ -273,6 +277,8 @@ class _DecoderSource(_Source):
         self.null_check(count, self.is_nullable(field), target)
         least = self.item_size_min(field)
         self.emit(f"if {count} * {least} > e - p: raise too_short(WHAT, p, {count} * {least}, e)")
+        self.emit(f"items_left -= {count}")
+        self.emit(f"if items_left < 0: raise MalformedMessage(WHAT, p, 'more than {ITEMS_MAX} items')")
         if field.kind in _FIXED and field.kind != "uuid":
             self.emit(f"{target} = list(unpack_from(f'>{{{count}}}{_FIXED[field.kind]}', b, p))")
             self.emit(f"p += {count} * {least}")

@@ -17,14 +17,15 @@ from typing import NamedTuple
 from broker.wire.apis import Api, api_of
 from broker.wire.primitives import (
     Buffer,
-    read_string,
+    read_text,
     read_uvarint,
     skip_tagged_fields,
     too_short,
-    write_string,
+    unexpected_null,
 )
 
-_REQUEST = struct.Struct(">hhi")
+# With the length of the client id, which every header that is read here has.
+_REQUEST = struct.Struct(">hhih")
 _RESPONSE = struct.Struct(">i")
 
 
@@ -45,21 +46,28 @@ def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
     The version is not held against the declared range: an ApiVersions request of an unknown version has an answer.
     Raises UnknownApiKey and MalformedMessage.
     """
-    if len(frame) < position + _REQUEST.size:
+    body = position + _REQUEST.size
+    if body > len(frame):
         raise too_short("request header", position, _REQUEST.size, len(frame))
-    key, version, correlation_id = _REQUEST.unpack_from(frame, position)
+    key, version, correlation_id, length = _REQUEST.unpack_from(frame, position)
     api = api_of(key)
-    client_id, body = read_string(frame, position + _REQUEST.size)
+    client_id = None
+    if length >= 0:
+        client_id, body = read_text(frame, body, length)
+    elif length < -1:
+        raise unexpected_null("client id", body, length)
     if api.is_flexible(version):
         count, body = read_uvarint(frame, body)
-        body = skip_tagged_fields(frame, body, count)
+        if count:
+            body = skip_tagged_fields(frame, body, count)
     return RequestHeader(api, version, correlation_id, client_id, body)
 
 
 def encode_request_header(api: Api, version: int, correlation_id: int, client_id: str | None) -> bytearray:
     """The header of a request, without tagged fields."""
-    out = bytearray(_REQUEST.pack(api.key, version, correlation_id))
-    write_string(out, client_id)
+    encoded = b"" if client_id is None else client_id.encode()
+    out = bytearray(_REQUEST.pack(api.key, version, correlation_id, -1 if client_id is None else len(encoded)))
+    out += encoded
     if api.is_flexible(version):
         out.append(0)
     return out

@@ -133,6 +133,11 @@ def read_string(buffer: Buffer, position: int) -> tuple[str | None, int]:
         if length < -1:
             raise unexpected_null("string", position, length)
         return None, start
+    return read_text(buffer, start, length)
+
+
+def read_text(buffer: Buffer, start: int, length: int) -> tuple[str, int]:
+    """Reads the UTF-8 of a string whose length is known and not negative."""
     end = start + length
     if end > len(buffer):
         raise too_short("string", start, length, len(buffer))

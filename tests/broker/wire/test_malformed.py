@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import random
+import struct
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from broker.errors import MalformedMessage
+from broker.errors import MalformedMessage, ProtocolError
 from broker.wire.codec import decode, encode
 from broker.wire.declaration import Message
+from broker.wire.frame import decode_request
+from broker.wire.headers import decode_request_header
 from broker.wire.messages.metadata import MetadataRequest
 from broker.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from tests.broker.wire.values import EVERY_VERSION, random_struct
@@ -62,6 +67,33 @@ def test_a_count_that_the_bytes_do_not_bear_out_takes_no_memory(version: int, co
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16_384
+
+
+def test_a_message_of_too_many_items_is_malformed() -> None:
+    """A large frame of tiny items would become a hundred times its size in objects; nested arrays count together."""
+    partitions = [PartitionProduceData(index=at) for at in range(1000)]
+    encoded = encode(ProduceRequest(topic_data=[TopicProduceData(partition_data=partitions)]), 9)
+    topic = encoded[8:-1]
+    assert len(decode(ProduceRequest, 9, encoded).topic_data[0].partition_data) == 1000
+    with pytest.raises(MalformedMessage, match="more than 1000000 items"):
+        decode(ProduceRequest, 9, encoded[:7] + _uvarint(1001) + topic * 1000 + b"\x00")
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(EVERY_VERSION), st.binary(max_size=60), st.binary(max_size=60))
+def test_a_frame_of_noise_is_a_protocol_error_or_a_request(
+    declared: tuple[type[Message], int], head: bytes, body: bytes
+) -> None:
+    """Whatever stands behind a key and a version that are right."""
+    message, version = declared
+    for frame in (_frame(message, version, b"\xff\xff", body), _frame(message, version, b"", head), head):
+        with contextlib.suppress(ProtocolError):
+            decode_request(decode_request_header(memoryview(frame)), memoryview(frame))
+
+
+def _frame(message: type[Message], version: int, client_id: bytes, body: bytes) -> bytes:
+    tagged = b"\x00" if message.api.is_flexible(version) else b""
+    return struct.pack(">hhi", message.api.key, version, 1) + client_id + tagged + body
 
 
 def test_bytes_behind_a_message_are_malformed_unless_they_may_trail() -> None:
