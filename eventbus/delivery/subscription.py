@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from eventbus.database.checkpoints import LogPartition
+from eventbus.errors import ForeignLog
 from eventbus.transport.port import IncomingRecord
 
 
@@ -70,3 +71,18 @@ class Subscription(Protocol):
     async def release(self, claim: Claim) -> None:
         """The claim will not be used again. Does not raise; the checkpoint stays."""
         ...
+
+
+def check_within(consumer: str, log: LogPartition, next_offset: int, start: int, end: int) -> None:
+    """Raises ForeignLog when a checkpoint does not lie in the log that is there: *start* up to and including *end*."""
+    where = f"consumer {consumer!r}, topic {log.topic!r} partition {log.partition}"
+    if next_offset < start:
+        raise ForeignLog(
+            f"{where}: the checkpoint is {next_offset}, the log now begins at {start}: {start - next_offset} records "
+            "were deleted before they were handled; restore them, or set the checkpoint to the log's start by hand"
+        )
+    if next_offset > end:
+        raise ForeignLog(
+            f"{where}: the checkpoint is {next_offset}, the log ends at {end}: it has lost records or is another one; "
+            "restore the broker's data, or start with an empty database"
+        )

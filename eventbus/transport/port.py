@@ -185,7 +185,7 @@ class Transport(Protocol):
     """A connection to one log. `start` does not wait for the broker: each call does, as far as it says."""
 
     async def start(self) -> None:
-        """Makes ready; opens no connection yet."""
+        """Makes ready, without waiting for the broker. Raises InvalidConfiguration for options it does not know."""
         ...
 
     async def aclose(self) -> None:

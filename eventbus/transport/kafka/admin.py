@@ -78,6 +78,14 @@ class KafkaAdmin:
         self._logger = logger
         self._made: _Client | None = None
 
+    def open(self) -> None:
+        """Makes the client. Raises InvalidConfiguration for an option that librdkafka does not take."""
+        try:
+            self._client()
+        except (KafkaException, ValueError, TypeError) as error:
+            reason = error.args[0].str() if isinstance(error, KafkaException) else error
+            raise InvalidConfiguration(f"EVENTBUS_BROKER_URL: librdkafka refuses an option: {reason}") from error
+
     def close(self) -> None:
         """Lets the client go."""
         self._made = None

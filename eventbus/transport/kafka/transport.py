@@ -52,6 +52,7 @@ class KafkaTransport:
 
     async def start(self) -> None:
         self._connection.start()
+        await self._thread.submit(self._admin.open)
 
     async def aclose(self) -> None:
         await self._connection.aclose()

@@ -1,0 +1,376 @@
+"""
+Drives one subscription: group membership and polling on one side, claims and batches on the other.
+
+Tasks
+    the poller      receives rounds and sorts their records into lanes, one a partition. It goes on while handlers
+                    work, retry or wait for the database: with full lanes it stops asking for records, and attends to
+                    the group only
+    the dispatcher  claims what was assigned, then begins a batch for each lane that is ready, `lanes_max` at a time
+Doubt       after a lost connection, a fence or an odd answer everything is claimed again before more is applied: the
+            log's identity is compared, and reading begins at the checkpoints. What waited in the lanes is dropped
+Ending      a ForeignLog, or a group that refuses this member, ends this consumer, with its words in the log and in
+            `status`; nothing else makes it end but `stop`
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from eventbus.database.checkpoints import LogPartition
+from eventbus.delivery.backoff import Backoff
+from eventbus.delivery.lane import Lane
+from eventbus.delivery.subscription import Claim, Subscription
+from eventbus.delivery.wakeup import Wakeup
+from eventbus.errors import BrokerUnavailable, CheckpointFenced, DatabaseUnavailable, ForeignLog
+from eventbus.observability import consumed, processed
+from eventbus.transport.port import (
+    ConsumerStopped,
+    IncomingRecord,
+    LogDescription,
+    RecordConsumer,
+    Round,
+    TopicPartition,
+    Transport,
+)
+
+_log = logging.getLogger("eventbus.delivery")
+
+State = Literal["starting", "running", "waiting for the broker", "waiting for the database", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """How far a consumer has come in a partition, and how many records are read ahead."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStatus:
+    """What a consumer is doing. `reason` says why it waits or has stopped."""
+
+    name: str
+    group_id: str
+    state: State
+    reason: str | None
+    partitions: tuple[PartitionStatus, ...]
+
+
+class Consumer:
+    """
+    Delivers the records of a subscription's topics to it, until `stop`.
+
+    instance_id       a static member's name; None: a dynamic member
+    claimed           called after each assignment whose partitions have all been claimed
+    batch_max         records of one transaction at most
+    lanes_max         partitions that are worked on at the same time
+    waiting_max       records that are read ahead at most, in all lanes
+    shutdown_seconds  how long `stop` and a rebalance wait for batches in flight before they are abandoned
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        subscription: Subscription,
+        *,
+        instance_id: str | None = None,
+        claimed: Callable[[], None] | None = None,
+        batch_max: int = 500,
+        lanes_max: int = 4,
+        waiting_max: int = 4000,
+        shutdown_seconds: float = 10.0,
+    ) -> None:
+        self._transport = transport
+        self._subscription = subscription
+        self._instance_id = instance_id
+        self._claimed = claimed
+        self._batch_max = batch_max
+        self._lanes_max = lanes_max
+        self._waiting_max = waiting_max
+        self._shutdown_seconds = shutdown_seconds
+        self._member: RecordConsumer | None = None
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._assignment: int | None = None
+        self._fences = Backoff(0.1, 5.0)
+        self._dispatch = Wakeup()
+        self._drained = Wakeup()
+        self._settled = anyio.Event()
+        self._in_flight = 0
+        self._stopping = False
+        self._ended = anyio.Event()
+        self._state: State = "starting"
+        self._reason: str | None = None
+
+    def status(self) -> ConsumerStatus:
+        """What it is doing now."""
+        state, reason = self._state, self._reason
+        if state != "stopped" and (away := self._transport.away_seconds) is not None:
+            state, reason = "waiting for the broker", f"the broker has been away for {away:.0f} s"
+        return ConsumerStatus(
+            self._subscription.name,
+            self._subscription.group_id,
+            state,
+            reason,
+            tuple(
+                PartitionStatus(lane.partition.topic, lane.partition.partition, lane.claim.next_offset, waiting)
+                for lane in sorted(self._lanes.values(), key=lambda lane: lane.partition)
+                for waiting in (len(lane.waiting),)
+            ),
+        )
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Delivers until `stop`, or until it cannot go on (see `status`); started when it is polling. Never raises."""
+        self._member = self._transport.consumer(
+            self._subscription.group_id,
+            self._subscription.topics,
+            instance_id=self._instance_id,
+            revoked=self._give_up,
+        )
+        task_status.started()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._poll, self._member)
+                await self._work(self._member, tasks)
+                await self._finish()
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._release(self._lanes)
+                await self._member.aclose()
+            self._state = "stopped"
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Ends `run`: batches in flight are finished or, after `shutdown_seconds`, abandoned; offsets are stored."""
+        self._stopping = True
+        self._dispatch.set()
+        self._drained.set()
+        if self._member is not None:
+            await self._ended.wait()
+
+    # The poller.
+
+    async def _poll(self, member: RecordConsumer) -> None:
+        while not self._stopping:
+            full = self._waiting() >= self._waiting_max
+            if full:
+                # Handlers are mostly done with something within a second, and librdkafka's pause costs what it has
+                # read ahead: so wait first.
+                full = not await self._drained.wait(1.0)
+            try:
+                self._sort(await member.receive(records=not full))
+            except ConsumerStopped as error:
+                self._end(str(error))
+                return
+
+    def _waiting(self) -> int:
+        return sum(len(lane.waiting) for lane in self._lanes.values())
+
+    def _sort(self, found: Round) -> None:
+        if found.assigned is not None:
+            self._assigned = found.assigned
+        if found.assigned is not None or found.doubtful:
+            self._doubt()
+        elif found.assignment == self._assignment:
+            for batch in found.batches:
+                lane = self._lanes.get(TopicPartition(batch.topic, batch.partition))
+                if lane is not None:
+                    lane.add(batch)
+        self._dispatch.set()
+
+    def _is_unclaimed(self) -> bool:
+        return self._assignment is None and bool(self._assigned) and not self._stopping
+
+    def _doubt(self) -> None:
+        """Nothing that has been read so far is applied any more, until everything has been claimed again."""
+        self._assignment = None
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+            lane.position = 0
+        self._drained.set()
+        self._dispatch.set()
+
+    async def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
+        """The group takes partitions away: what is in flight on them is finished, or abandoned."""
+        self._assigned -= partitions
+        self._doubt()
+        await self._settle([self._lanes[partition] for partition in partitions if partition in self._lanes])
+        await self._release({partition: self._lanes[partition] for partition in partitions & self._lanes.keys()})
+
+    # The dispatcher.
+
+    async def _work(self, member: RecordConsumer, tasks: TaskGroup) -> None:
+        while not self._stopping:
+            await self._dispatch.wait()
+            if self._is_unclaimed():
+                try:
+                    await self._claim(member)
+                except ForeignLog as error:
+                    self._end(str(error))
+            if self._assignment is not None and not self._stopping:
+                self._begin_batches(member, tasks)
+
+    def _begin_batches(self, member: RecordConsumer, tasks: TaskGroup) -> None:
+        for lane in self._lanes.values():
+            if self._in_flight < self._lanes_max and lane.is_ready():
+                # The scope is made here, so that the lane is busy before its task has run.
+                lane.in_flight = anyio.CancelScope()
+                self._in_flight += 1
+                tasks.start_soon(self._batch, member, lane, lane.in_flight)
+
+    async def _batch(self, member: RecordConsumer, lane: Lane, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                records, next_offset = lane.take(self._batch_max)
+                consumed(lane.partition.topic, self._subscription.group_id, len(records))
+                begun = time.monotonic()
+                await self._apply(lane, records, next_offset)
+                seconds = time.monotonic() - begun
+                processed(lane.partition.topic, self._subscription.group_id, len(records), seconds)
+                lane.done()
+                member.commit({lane.partition: lane.claim.next_offset})
+        finally:
+            lane.in_flight = None
+            self._in_flight -= 1
+            settled, self._settled = self._settled, anyio.Event()
+            settled.set()
+            self._drained.set()
+            self._dispatch.set()
+
+    async def _apply(self, lane: Lane, records: Sequence[IncomingRecord], next_offset: int) -> None:
+        """Applies the batch, again and again while the database is away; returns early when it is not ours any more."""
+        pauses = Backoff(0.1, 5.0)
+        while True:
+            try:
+                await self._subscription.apply(lane.claim, records, next_offset)
+            except DatabaseUnavailable as error:
+                self._wait_for_database(error)
+            except CheckpointFenced as error:
+                _log.info("consumer %s: %s; claiming again", self._subscription.name, error)
+                # Two members that both believe to be the owner must not take turns at full speed.
+                await anyio.sleep(self._fences.next())
+                self._doubt()
+                return
+            except ForeignLog as error:
+                self._end(str(error))
+                return
+            except Exception:
+                # Not a handler's failure, which the subscription deals with: a fault that must not skip records.
+                _log.exception(
+                    "consumer %s: a batch of %s-%d from offset %d failed, trying again",
+                    self._subscription.name,
+                    *lane.partition,
+                    lane.claim.next_offset,
+                )
+            else:
+                self._fences.reset()
+                self._running()
+                return
+            await anyio.sleep(pauses.next())
+            records = [record for record in records if record.offset >= lane.claim.next_offset]
+            if self._stopping or self._lanes.get(lane.partition) is not lane:
+                return
+
+    async def _claim(self, member: RecordConsumer) -> None:
+        """Claims every assigned partition and begins to read them; returns early when the assignment changes."""
+        await self._settle(list(self._lanes.values()))
+        await self._release(self._lanes)
+        pauses = Backoff(0.1, 2.0)
+        while self._is_unclaimed():
+            assigned = self._assigned
+            claims: dict[TopicPartition, Claim] = {}
+            try:
+                log = await self._transport.describe(self._subscription.topics)
+                for partition in sorted(assigned):
+                    claims[partition] = await self._claim_one(log, partition)
+            except BrokerUnavailable:
+                # Said by the transport.
+                await anyio.sleep(pauses.next())
+                continue
+            except DatabaseUnavailable as error:
+                self._wait_for_database(error)
+                await anyio.sleep(pauses.next())
+                continue
+            if assigned != self._assigned:
+                continue
+            self._lanes = {partition: Lane(partition, claim) for partition, claim in claims.items()}
+            self._assignment = member.read_from({partition: claim.next_offset for partition, claim in claims.items()})
+            self._running()
+            self._say_where(log)
+            if self._claimed is not None:
+                self._claimed()
+
+    async def _claim_one(self, log: LogDescription, partition: TopicPartition) -> Claim:
+        topic = log.topics.get(partition.topic)
+        if topic is None or partition.partition >= len(topic.partitions):
+            raise ForeignLog(
+                f"topic {partition.topic!r} partition {partition.partition} is not in the log of cluster "
+                f"{log.cluster_id!r} any more: restore it, or start with an empty database and a new log"
+            )
+        offsets = topic.partitions[partition.partition]
+        place = LogPartition(log.cluster_id, partition.topic, topic.topic_id, partition.partition)
+        return await self._subscription.claim(place, offsets.start, offsets.end)
+
+    def _say_where(self, log: LogDescription) -> None:
+        ahead = sum(
+            max(0, log.topics[topic].partitions[number].end - lane.claim.next_offset)
+            for (topic, number), lane in self._lanes.items()
+        )
+        _log.info(
+            "consumer %s: %d partitions of %s, %d records to read",
+            self._subscription.name,
+            len(self._lanes),
+            ", ".join(self._subscription.topics),
+            ahead,
+        )
+
+    def _wait_for_database(self, error: DatabaseUnavailable) -> None:
+        if self._state != "waiting for the database":
+            _log.warning("consumer %s: the database is away, waiting for it: %s", self._subscription.name, error)
+        self._state, self._reason = "waiting for the database", str(error)
+
+    def _running(self) -> None:
+        if self._state == "waiting for the database":
+            _log.info("consumer %s: the database is back", self._subscription.name)
+        self._state, self._reason = "running", None
+
+    def _end(self, reason: str) -> None:
+        if self._stopping:
+            return
+        _log.error("consumer %s has stopped: %s", self._subscription.name, reason)
+        self._state, self._reason = "stopped", reason
+        self._stopping = True
+        self._dispatch.set()
+        self._drained.set()
+
+    async def _settle(self, lanes: Sequence[Lane]) -> None:
+        """Waits for the batches in flight in these lanes; those that take too long are abandoned."""
+        with anyio.move_on_after(self._shutdown_seconds):
+            while any(lane.in_flight is not None for lane in lanes):
+                await self._settled.wait()
+            return
+        for lane in lanes:
+            if lane.in_flight is not None:
+                lane.in_flight.cancel()
+        while any(lane.in_flight is not None for lane in lanes):
+            await self._settled.wait()
+
+    async def _finish(self) -> None:
+        await self._settle(list(self._lanes.values()))
+
+    async def _release(self, lanes: dict[TopicPartition, Lane]) -> None:
+        for partition, lane in list(lanes.items()):
+            if self._lanes.get(partition) is lane:
+                del self._lanes[partition]
+            with suppress(Exception):
+                await self._subscription.release(lane.claim)

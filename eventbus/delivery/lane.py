@@ -1,0 +1,46 @@
+"""One partition that a consumer has claimed: what waits to be applied, and what is being applied."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import anyio
+
+from eventbus.delivery.subscription import Claim
+from eventbus.transport.port import IncomingRecord, PartitionBatch, TopicPartition
+
+
+@dataclass(slots=True)
+class Lane:
+    """Records wait in offset order; one batch at a time is in flight."""
+
+    partition: TopicPartition
+    claim: Claim
+    waiting: deque[IncomingRecord] = field(default_factory=deque[IncomingRecord])
+    position: int = 0
+    """The reader's position behind everything that waits."""
+    in_flight: anyio.CancelScope | None = None
+
+    def add(self, batch: PartitionBatch) -> None:
+        """Appends what was read; a record that is already handled (a broker may answer from a batch's start) is not."""
+        done = self.claim.next_offset
+        self.waiting.extend(record for record in batch.records if record.offset >= done)
+        self.position = max(self.position, batch.next_offset)
+
+    def is_ready(self) -> bool:
+        """Whether a batch can begin: records wait, or the position has moved past what are no records."""
+        return self.in_flight is None and (bool(self.waiting) or self.position > self.claim.next_offset)
+
+    def take(self, records_max: int) -> tuple[Sequence[IncomingRecord], int]:
+        """The next batch, and the position behind it; the records stay in the lane until `done`."""
+        if len(self.waiting) <= records_max:
+            return list(self.waiting), self.position
+        taken = list(islice(self.waiting, records_max))
+        return taken, taken[-1].offset + 1
+
+    def done(self) -> None:
+        """Drops what the claim has moved past."""
+        done = self.claim.next_offset
+        while self.waiting and self.waiting[0].offset < done:
+            self.waiting.popleft()
