@@ -33,6 +33,7 @@ class Message(BaseModel):
     message_version: ClassVar[int] = 1
 
     def __init_subclass__(cls, *, name: str | None = None, version: int = 1) -> None:
+        super().__init_subclass__()
         # Generic pydantic models make subclasses of themselves ("Envelope[int]"): those have no name of their own.
         chosen = cls.__name__ if name is None else name
         if not _NAME.fullmatch(chosen.partition("[")[0]) or len(chosen) > _NAME_CHARACTERS_MAX:

@@ -85,7 +85,7 @@ class Outcome(Generic[E, S]):
         return self
 
     def raises(self, error: type[Exception], *, match: str | None = None) -> Self:
-        """*error* (or one derived from it), whose text has *match* (a regular expression) in it; and nothing recorded."""
+        """*error*, or one derived from it, whose text has *match* (a regular expression) in it."""
         __tracebackhide__ = True
         if self._error is None:
             what = _lines(self._recorded) or ["nothing"]
