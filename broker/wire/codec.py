@@ -10,8 +10,9 @@ import struct
 from typing import TypeVar, cast
 
 from broker.errors import MalformedMessage, UnencodableMessage
-from broker.wire.compiler import Decoder, Encoder, compile_decoder, compile_encoder
 from broker.wire.declaration import Message
+from broker.wire.decoder import Decoder, compile_decoder
+from broker.wire.encoder import Encoder, compile_encoder
 from broker.wire.primitives import Buffer, Piece
 
 M = TypeVar("M", bound=Message)

@@ -21,7 +21,7 @@ from broker.wire.messages import FAMILIES, request_class, response_class
 INDEX = """# The wire protocol
 
 The broker speaks the Kafka protocol. Each message is declared once in `broker/wire/messages/`, with all its
-versions; at the first message of a version, its codec is compiled from the declaration (`broker/wire/compiler.py`).
+versions; at the first message of a version, its codec is compiled from the declaration (`broker/wire/codec_source.py`).
 The pages below are written from the declarations by `python docs/reference/wire/generate.py`.
 
 *Declared* is not *served*: a running broker advertises the APIs that it has handlers for. Ranges are those of
