@@ -5,7 +5,7 @@ The handlers of one application: the marked functions that are defined in its mo
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, Final, get_type_hints
 
 from typing_extensions import TypeIs
@@ -159,8 +159,12 @@ def _check_message(place: str, name: str, first: inspect.Parameter, hints: Mappi
         )
 
 
-def _line(value: object) -> int:
+def _line(value: Callable[..., object]) -> int:
+    """Where *value* is defined; 0 when its source is not at hand."""
+    code = getattr(inspect.unwrap(value), "__code__", None)
+    if isinstance(code, CodeType):
+        return code.co_firstlineno
     try:
-        return inspect.getsourcelines(inspect.unwrap(value) if callable(value) else value)[1]  # type: ignore[arg-type]
+        return inspect.getsourcelines(value)[1]
     except (OSError, TypeError):
         return 0
