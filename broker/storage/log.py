@@ -30,13 +30,13 @@ from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
 from broker.storage.producer_snapshot import snapshot_bytes
 from broker.storage.producer_state import ProducerState
+from broker.storage.reader import Reader
 from broker.storage.recovery import LoadedLog, load_log, replay
 from broker.storage.retention import DeletedSegment, expired_segments, rename_deleted
 from broker.storage.segment import Segment
 from broker.storage.slices import LogSlice
 from broker.storage.timestamps import TimestampOffset, first_at_or_after, with_max_timestamp
 
-_STOPS_MAX = 64
 _REPLAY_BYTES = 1024 * 1024
 
 
@@ -85,8 +85,7 @@ class PartitionLog:
         self._new_names = True
         self._generation = 0
         self._offline: str | None = None
-        # Where readers stopped: they come back to the same offset, and need not be searched a place again.
-        self._stops: dict[int, tuple[Segment, int]] = {}
+        self._reader = Reader(loaded.segments)
 
     @classmethod
     def open(
@@ -246,22 +245,16 @@ class PartitionLog:
         limit = self._high_watermark if up_to is None else min(up_to, self._next_offset)
         if offset >= limit:
             if offset == self._next_offset:
-                self._remember_stop(offset, self._segments.active, self._segments.active.size)
+                self._reader.remember_end(offset)
             return None
         try:
-            place = self._place(offset)
-            if place is None:
-                return None
-            segment, start = place
-            end = self._end_within(segment, limit)
-            if end - start > max_bytes:
-                cut = segment.last_cut(start, max_bytes, end)
-                if cut == start and at_least_one_batch:
-                    cut = start + next(segment.headers(start))[1].size
-                end = cut
-            if end <= start:
-                return None
-            return LogSlice(segment.file(), start, end - start)
+            return self._reader.slice(
+                offset,
+                max_bytes,
+                limit=limit,
+                next_offset=self._next_offset,
+                at_least_one_batch=at_least_one_batch,
+            )
         except OSError as error:
             raise StorageError(self.directory, error) from error
 
@@ -276,18 +269,9 @@ class PartitionLog:
         if offset >= limit:
             return 0
         try:
-            place = self._place(offset)
-            if place is None:
-                return 0
-            first, start = place
-            size = -start
-            segment: Segment | None = first
-            while segment is not None and segment.base_offset < limit:
-                size += self._end_within(segment, limit)
-                segment = self._segments.behind(segment)
+            return self._reader.bytes_between(offset, limit=limit, next_offset=self._next_offset)
         except OSError as error:
             raise StorageError(self.directory, error) from error
-        return size
 
     def batches(self, offset: int, up_to: int | None = None) -> Iterator[RecordBatch]:
         """Every batch from the one that holds *offset* to *up_to*, CRC checked, in bounded memory. Errors as read()."""
@@ -384,7 +368,7 @@ class PartitionLog:
         self._new_names = False
         self._dirty_since = None
         if self.config.flush_before_ack:
-            self._remember_stop(self._next_offset, self._segments.active, self._segments.active.size)
+            self._reader.remember_end(self._next_offset)
         return pending
 
     def flush_complete(self, pending: PendingFlush) -> None:
@@ -409,7 +393,7 @@ class PartitionLog:
             return
         self._check_range(offset)
         try:
-            place = self._place(offset)
+            place = self._reader.place(offset)
             segment, position = place if place is not None else (self._segments.active, self._segments.active.size)
             header = next((header for _, header in segment.headers(position)), None)
             next_offset = offset if header is None else min(offset, header.base_offset)
@@ -430,7 +414,7 @@ class PartitionLog:
             )
         except OSError as error:
             raise StorageError(self.directory, error) from error
-        self._stops.clear()
+        self._reader.forget()
         self._generation += 1
         self._next_offset = next_offset
         self._recovery_point = min(self._recovery_point, next_offset)
@@ -489,7 +473,7 @@ class PartitionLog:
         except OSError as error:
             raise StorageError(self.directory, error) from error
         finally:
-            self._stops.clear()
+            self._reader.forget()
             self._segments.close()
 
     # ---- inside
@@ -497,39 +481,6 @@ class PartitionLog:
     def _check_range(self, offset: int) -> None:
         if not self._log_start_offset <= offset <= self._next_offset:
             raise OffsetOutOfRange(offset, self._log_start_offset, self._next_offset)
-
-    def _place(self, offset: int) -> tuple[Segment, int] | None:
-        """Segment and position of the first batch that ends at or behind *offset*."""
-        segment: Segment | None = self._segments.holding(offset)
-        while segment is not None:
-            self._segments.read(segment)
-            position = self._position(segment, offset)
-            if position < segment.size:
-                return segment, position
-            segment = self._segments.behind(segment)
-        return None
-
-    def _position(self, segment: Segment, offset: int) -> int:
-        stop = self._stops.get(offset)
-        if stop is not None and stop[0] is segment:
-            return stop[1]
-        found = segment.find(offset)
-        return segment.size if found is None else found[0]
-
-    def _end_within(self, segment: Segment, limit: int) -> int:
-        """Where in *segment* the batches below offset *limit* end."""
-        if limit >= self._next_offset:
-            if segment is self._segments.active:
-                self._remember_stop(limit, segment, segment.size)
-            return segment.size
-        if limit >= self._segments.end_of(segment, self._next_offset):
-            return segment.size
-        return self._position(segment, limit)
-
-    def _remember_stop(self, offset: int, segment: Segment, position: int) -> None:
-        if len(self._stops) >= _STOPS_MAX:
-            self._stops.clear()
-        self._stops[offset] = (segment, position)
 
     def _note_epoch(self, leader_epoch: int, start_offset: int) -> None:
         try:

@@ -143,14 +143,16 @@ class Segment:
         """The indexes, read when they are not in memory, rebuilt when they are missing or unsound."""
         if self._indexes is None:
             try:
-                self._indexes = (
-                    OffsetIndex.from_bytes(
-                        self.base_offset, read_whole(self._files, self.offset_index_path), self.size
-                    ),
-                    TimeIndex.from_bytes(self.base_offset, read_whole(self._files, self.time_index_path)),
-                )
+                offsets = read_whole(self._files, self.offset_index_path)
+                offset_index = OffsetIndex.from_bytes(self.base_offset, offsets, self.size)
+                times = read_whole(self._files, self.time_index_path)
+                time_index = TimeIndex.from_bytes(self.base_offset, times)
+                if self.size and not len(time_index):
+                    # Sealing always leaves an entry, unless no record has a timestamp: then look again.
+                    return self.rebuild_indexes()
             except (FileNotFoundError, UnsoundIndex):
                 return self.rebuild_indexes()
+            self._indexes = (offset_index, time_index)
         return self._indexes
 
     def rebuild_indexes(self) -> tuple[OffsetIndex, TimeIndex]:
