@@ -192,10 +192,12 @@ class EventDelivery:
                 if conflicts > _CONFLICTS_OF_A_SLICE:
                     limit, suspect = 1, (0, None)
             except _Failed as failed:
-                if isinstance(failed.error, ConcurrencyConflict) and conflicts < _CONFLICTS_OF_A_SLICE:
+                if not isinstance(failed.error, ConcurrencyConflict):
+                    limit, suspect = failed.index, (failed.index, failed)
+                elif conflicts < _CONFLICTS_OF_A_SLICE:
                     conflicts += 1
                 else:
-                    limit, suspect = failed.index, (failed.index, failed)
+                    limit, suspect = failed.index, (failed.index, None)
             except Exception:
                 # At the flush or the commit, where no record can be told to be the cause: one by one.
                 if limit == 1:
