@@ -1,0 +1,5 @@
+"""The command `broker`."""
+
+from broker.cli.command import main
+
+__all__ = ["main"]

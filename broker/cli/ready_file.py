@@ -1,0 +1,21 @@
+"""Tells whoever started the broker where it listens: a JSON file that is there whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+
+
+def write_ready_file(path: Path, *, host: str, port: int, pid: int) -> None:
+    """Writes {"host", "port", "pid"} beside *path* and renames it there. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{pid}")
+    beside.write_text(json.dumps({"host": host, "port": port, "pid": pid}) + "\n", encoding="utf-8")
+    os.replace(beside, path)  # noqa: PTH105  # Path.replace is the same; os.replace says atomic
+
+
+def remove_ready_file(path: Path, pid: int) -> None:
+    """Takes the file away at the end, unless another broker has written it since."""
+    try:
+        if json.loads(path.read_text(encoding="utf-8")).get("pid") == pid:
+            path.unlink()
+    except (OSError, ValueError, AttributeError):
+        return

@@ -1,0 +1,69 @@
+"""What a handler is given beside its request: the broker's state, and who asks."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.clock import Clock
+from broker.config import BrokerConfig
+from broker.delayed import Purgatory
+from broker.groups import GroupCoordinator
+from broker.handlers.pending import Deferred
+from broker.storage import FileSystem
+from broker.topics import Background, Catalog, FlushGroup
+from broker.wire.apis import Api, ApiKey
+from broker.wire.declaration import Request, Response
+
+
+class ConnectionMustClose(Exception):
+    """The request has no answer, or none fits: the client learns of it by the end of its connection."""
+
+
+@dataclass(slots=True)
+class BrokerState:
+    """Everything that handlers read and change. One thread."""
+
+    node_id: int
+    cluster_id: str
+    host: str
+    """The host and port that clients are told to connect to."""
+    port: int
+    config: BrokerConfig
+    clock: Clock
+    files: FileSystem
+    data_dir: Path
+    catalog: Catalog
+    groups: GroupCoordinator
+    fetches: Purgatory
+    """Parked fetches, under the partitions that they wait for."""
+    flushes: FlushGroup
+    background: Background
+    stopping: bool = False
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request's surroundings."""
+
+    broker: BrokerState
+    version: int
+    client_id: str
+    client_host: str
+    owner: Hashable
+    """The connection: what is parked for it is detached when it closes."""
+
+
+Answer = Response | Deferred[Response] | None
+"""None: the request has no answer (acks=0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiHandler:
+    """A row of the table: an API and the function that serves it."""
+
+    api: Api
+    handle: Callable[[RequestContext, Request], Answer]
+
+    @property
+    def key(self) -> ApiKey:
+        return self.api.key

@@ -1,0 +1,155 @@
+"""
+Produce (key 0), v3-13: record batches to the log.
+
+Behaviour
+  - One batch per partition, appended as it came: only its base offset, its leader epoch and, with LogAppendTime, its
+    time and CRC are written into it. Each partition succeeds or fails on its own.
+  - acks 1 and -1 answer when the bytes are with the operating system, or on the disk for topics with
+    flush.before.ack=true; acks 0 is not answered, and closes the connection when something failed. Other values:
+    INVALID_REQUIRED_ACKS.
+  - Idempotent producers: a batch that is already there is answered with its first offset (see storage/producer_state).
+  - Errors of a partition: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_TOPIC_EXCEPTION (internal topics),
+    CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
+    UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (a
+    transactional batch: transactions are not served), KAFKA_STORAGE_ERROR (disk full: try again).
+Version notes
+  - v0-2 are advertised for old librdkafka and not served (KIP-896); zstd from v7 (KIP-110)
+  - v8 error messages (KIP-467); v10 current leader (KIP-951); v12 transactions v2 (KIP-890); v13 topic ids (KIP-516)
+"""
+
+from functools import partial
+
+from broker.errors import ErrorCode, KafkaError
+from broker.handlers.context import BrokerState, ConnectionMustClose, RequestContext
+from broker.handlers.pending import Pending
+from broker.identifiers import TopicId
+from broker.topics import Partition, Topic
+from broker.wire.messages.produce import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+
+# Where the attributes lie in a batch, and what they say.
+_ATTRIBUTES_LOW_BYTE = 22
+_COMPRESSION_MASK = 0x07
+_ZSTD = 4
+_TRANSACTIONAL = 0x10
+_ZSTD_FROM_VERSION = 7
+
+
+def handle_produce(
+    context: RequestContext, request: ProduceRequest
+) -> ProduceResponse | Pending[ProduceResponse] | None:
+    waits: list[tuple[Partition, int, PartitionProduceResponse]] = []
+    responses: list[TopicProduceResponse] = []
+    catalog = context.broker.catalog
+    by_id = context.version >= 13
+    for data in request.topic_data:
+        topic = catalog.find_by_id(TopicId(data.topic_id)) if by_id else catalog.find(data.name)
+        responses.append(
+            TopicProduceResponse(
+                name=data.name,
+                topic_id=data.topic_id,
+                partition_responses=[
+                    _append(context, request, topic, by_id, partition, waits) for partition in data.partition_data
+                ],
+            )
+        )
+    if request.acks == 0:
+        for topic_response in responses:
+            for answered in topic_response.partition_responses:
+                if answered.error_code:
+                    raise ConnectionMustClose(
+                        f"produce with acks=0 failed: {topic_response.name}-{answered.index} "
+                        f"{ErrorCode(answered.error_code).name}: {answered.error_message}"
+                    )
+        return None
+    response = ProduceResponse(responses=responses)
+    if not waits:
+        return response
+    return _when_flushed(context.broker, response, waits)
+
+
+def _append(
+    context: RequestContext,
+    request: ProduceRequest,
+    topic: Topic | None,
+    by_id: bool,
+    data: PartitionProduceData,
+    waits: list[tuple[Partition, int, PartitionProduceResponse]],
+) -> PartitionProduceResponse:
+    if request.acks not in (-1, 0, 1):
+        return _refusal(
+            data.index, ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; 0, 1 and -1 (all) are possible"
+        )
+    if topic is None:
+        return _refusal(data.index, ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None)
+    if not 0 <= data.index < len(topic.partitions):
+        return _refusal(
+            data.index,
+            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+            f"topic '{topic.name}' has {len(topic.partitions)} partitions, 0 to {len(topic.partitions) - 1}",
+        )
+    if topic.is_internal:
+        return _refusal(
+            data.index, ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic '{topic.name}' is written by the broker only"
+        )
+    records = data.records
+    if records is None:
+        return _refusal(data.index, ErrorCode.INVALID_RECORD, "no records")
+    if len(records) > _ATTRIBUTES_LOW_BYTE:
+        attributes = records[_ATTRIBUTES_LOW_BYTE]
+        if attributes & _COMPRESSION_MASK == _ZSTD and context.version < _ZSTD_FROM_VERSION:
+            return _refusal(
+                data.index,
+                ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+                f"zstd needs Produce v{_ZSTD_FROM_VERSION}, this is v{context.version}",
+            )
+        if attributes & _TRANSACTIONAL:
+            return _refusal(data.index, ErrorCode.INVALID_TXN_STATE, "this broker does not serve transactions yet")
+    partition = topic.partitions[data.index]
+    try:
+        appended = partition.append(records)
+    except KafkaError as refused:
+        return _refusal(data.index, refused.code, refused.message)
+    response = PartitionProduceResponse(
+        index=data.index,
+        base_offset=appended.base_offset,
+        log_append_time_ms=appended.log_append_time_ms,
+        log_start_offset=appended.log_start_offset,
+    )
+    if partition.log.config.flush_before_ack:
+        if request.acks == 0:
+            context.broker.flushes.flush(partition)
+        else:
+            waits.append((partition, appended.last_offset, response))
+    elif partition.flushes_by_itself:
+        context.broker.flushes.schedule(partition)
+    return response
+
+
+def _when_flushed(
+    broker: BrokerState, response: ProduceResponse, waits: list[tuple[Partition, int, PartitionProduceResponse]]
+) -> Pending[ProduceResponse]:
+    pending: Pending[ProduceResponse] = Pending()
+    left = len(waits)
+
+    def flushed(answer: PartitionProduceResponse, error: ErrorCode) -> None:
+        nonlocal left
+        if error:
+            answer.error_code, answer.base_offset = error, -1
+            answer.error_message = "the append could not be brought to the disk; it may be there after a restart"
+        left -= 1
+        if left == 0:
+            pending.complete(response)
+
+    for partition, last_offset, answer in waits:
+        broker.flushes.wait(partition, last_offset, partial(flushed, answer))
+    return pending
+
+
+def _refusal(index: int, code: ErrorCode, message: str | None) -> PartitionProduceResponse:
+    return PartitionProduceResponse(index=index, error_code=code, base_offset=-1, error_message=message)

@@ -1,0 +1,81 @@
+"""
+What the broker does by itself: retention, checkpoints, expiry of committed offsets. Each has its next deadline; the
+alarm waits for the earliest.
+
+Deleting files is a worker's: the log has renamed them already, and whoever still reads them holds them.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from broker.errors import KafkaError
+from broker.handlers.context import BrokerState
+from broker.storage import DeletedSegment
+
+LOG = logging.getLogger("broker.background")
+
+
+class Retention:
+    """Applies each log's retention every log.retention.check.interval.ms."""
+
+    def __init__(self, broker: BrokerState) -> None:
+        self._broker = broker
+        self._interval_s = broker.config.log_retention_check_interval_ms / 1000
+        self._next = broker.clock.monotonic() + self._interval_s
+
+    def next_deadline(self) -> float | None:
+        return self._next
+
+    def expire(self, now: float) -> None:
+        self._next = now + self._interval_s
+        for partition in self._broker.catalog.partitions():
+            start = partition.log.log_start_offset
+            try:
+                segments = partition.log.apply_retention()
+            except (KafkaError, OSError) as error:
+                LOG.error("retention failed partition=%s reason=%s", partition, error)
+                continue
+            if segments:
+                LOG.info(
+                    "segments deleted partition=%s count=%d log_start=%d",
+                    partition,
+                    len(segments),
+                    partition.log.log_start_offset,
+                )
+                self._broker.background.run(partial(_remove, segments), lambda _outcome: None)
+            if partition.log.log_start_offset != start:
+                partition.advanced()
+
+
+class Checkpoints:
+    """Writes recovery points and log starts every log.flush.offset.checkpoint.interval.ms."""
+
+    def __init__(self, broker: BrokerState) -> None:
+        self._broker = broker
+        self._interval_s = broker.config.log_flush_offset_checkpoint_interval_ms / 1000
+        self._next = broker.clock.monotonic() + self._interval_s
+        self._written: dict[object, tuple[int, int]] = {}
+
+    def next_deadline(self) -> float | None:
+        return self._next
+
+    def expire(self, now: float) -> None:
+        self._next = now + self._interval_s
+        points: dict[object, tuple[int, int]] = {
+            partition: (partition.log.recovery_point, partition.log.log_start_offset)
+            for partition in self._broker.catalog.partitions()
+        }
+        if points == self._written:
+            return
+        try:
+            self._broker.catalog.write_checkpoints()
+        except (KafkaError, OSError) as error:
+            LOG.error("checkpoints not written reason=%s; they are tried again in %g s", error, self._interval_s)
+            return
+        self._written = points
+
+
+def _remove(segments: Sequence[DeletedSegment]) -> None:
+    for segment in segments:
+        segment.remove()

@@ -1,0 +1,141 @@
+"""
+The composition root: data directory, state, listener and background work put together, and taken apart in order.
+
+Start   the address is bound first (a taken port leaves the directory untouched), then the directory is locked and
+        recovered, then connections are accepted
+Stop    no new connections or requests; parked fetches are answered with what there is; what is queued is sent, for
+        STOP_SECONDS at most; then logs are synced and closed, checkpoints written, and the clean-shutdown mark left
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from broker.clock import Clock, SystemClock
+from broker.config import BrokerConfig
+from broker.delayed import Purgatory
+from broker.groups import GroupCoordinator
+from broker.handlers.context import BrokerState
+from broker.server.alarm import Alarm
+from broker.server.background import Checkpoints, Retention
+from broker.server.connection import Connection, ConnectionLimits
+from broker.server.dispatch import Dispatcher
+from broker.server.listener import Listener
+from broker.server.offset_log import PartitionOffsetLog
+from broker.server.workers import Workers
+from broker.storage import DataDirectory, DiskFileSystem, FileSystem
+from broker.topics import Catalog, FlushGroup, remove_directories
+
+LOG = logging.getLogger("broker.server")
+
+STOP_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """What a broker is started with. `advertised` is what clients are told; port 0 there means the listening one."""
+
+    data_dir: Path
+    config: BrokerConfig
+    advertised_host: str
+    advertised_port: int
+
+
+class Broker:
+    """A broker on a bound socket. Make it and stop it on the loop's thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        settings: BrokerSettings,
+        listening: socket.socket,
+        *,
+        clock: Clock | None = None,
+        files: FileSystem | None = None,
+    ) -> None:
+        self._loop = loop
+        clock = clock or SystemClock()
+        files = files or DiskFileSystem()
+        config = settings.config
+        self._directory = DataDirectory.open(settings.data_dir, files=files, node_id=config.node_id)
+        self._workers = Workers(loop)
+        fetches = Purgatory()
+        catalog = Catalog(self._directory, files=files, clock=clock, config=config, parked=fetches)
+        flushes = FlushGroup(self._workers, clock)
+        port: int = listening.getsockname()[1]
+        offset_log = PartitionOffsetLog(
+            catalog,
+            self._workers,
+            segment_bytes=config.offsets_topic_segment_bytes,
+            partitions=config.offsets_topic_num_partitions,
+        )
+        groups = GroupCoordinator(log=offset_log, clock=clock, config=config)
+        loaded = groups.load()
+        if loaded.records:
+            LOG.info("groups loaded groups=%d offsets=%d records=%d", loaded.groups, loaded.offsets, loaded.records)
+        self.state = BrokerState(
+            node_id=config.node_id,
+            cluster_id=self._directory.cluster_id,
+            host=settings.advertised_host,
+            port=settings.advertised_port or port,
+            config=config,
+            clock=clock,
+            files=files,
+            data_dir=settings.data_dir,
+            catalog=catalog,
+            groups=groups,
+            fetches=fetches,
+            flushes=flushes,
+            background=self._workers,
+        )
+        self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
+        self._alarm = Alarm(loop, [fetches, groups, flushes, Retention(self.state), Checkpoints(self.state)])
+        self._dispatcher = Dispatcher(self.state)
+        self._alarm.refresh()
+        self.listener = Listener(
+            loop,
+            listening,
+            self._dispatcher.handle,
+            self._alarm.refresh,
+            on_admitted=self._admitted,
+            limits=ConnectionLimits(frame_bytes_max=config.socket_request_max_bytes),
+            connections_max=config.max_connections,
+            connections_per_address_max=config.max_connections_per_ip,
+            idle_s=config.connections_max_idle_ms / 1000 if config.connections_max_idle_ms >= 0 else None,
+            backlog=config.socket_listen_backlog_size,
+        )
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    def _admitted(self, connection: Connection) -> None:
+        """What is parked for a connection goes with it: no answer may reach who gets its descriptor number next."""
+        connection.close_callbacks.append(partial(self.state.fetches.detach, connection))
+        connection.close_callbacks.append(partial(self.state.groups.detach, connection))
+
+    async def stop(self) -> None:
+        """A clean stop; when it returns, the data directory can be opened by another process."""
+        LOG.info("stopping connections=%d", len(self.listener.connections))
+        self.state.stopping = True
+        self.listener.stop_accepting()
+        self._alarm.stop()
+        self.state.fetches.expire_all()
+        self.state.groups.stop()
+        for connection in list(self.listener.connections):
+            connection.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.listener.all_closed.wait(), STOP_SECONDS)
+        for connection in list(self.listener.connections):
+            connection.close(None)
+        self._workers.close()
+        # Flushes that a worker has finished hand their outcome over in the loop's next turn.
+        await asyncio.sleep(0)
+        clean = self.state.catalog.close(clean=True)
+        self.state.catalog.write_checkpoints()
+        self._directory.close(clean=clean)
+        LOG.info("stopped")

@@ -1,0 +1,55 @@
+"""
+One partition of a topic: its log, its leader epoch, and the readers that wait for more of it.
+
+The high watermark is the log's: the end of the log on one node, and with flush.before.ack the end of what is on the
+disk. When it moves, the parked fetches of the partition are woken; they are parked in the purgatory under the partition
+itself as key.
+"""
+
+from broker.delayed import Purgatory
+from broker.identifiers import TopicId
+from broker.storage import Appended, AppendOrigin, PartitionLog
+
+_NEVER = 2**63 - 1
+
+
+class Partition:
+    """Compared and hashed by identity: a topic that is deleted and created again has other partitions."""
+
+    __slots__ = ("_parked", "deleted", "index", "leader_epoch", "log", "topic", "topic_id")
+
+    def __init__(
+        self, topic: str, topic_id: TopicId, index: int, log: PartitionLog, leader_epoch: int, parked: Purgatory
+    ) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self.index = index
+        self.log = log
+        self.leader_epoch = leader_epoch
+        self.deleted = False
+        self._parked = parked
+
+    @property
+    def flushes_by_itself(self) -> bool:
+        """Whether flush.ms or flush.messages ask for an fsync now and then."""
+        config = self.log.config
+        return config.flush_ms < _NEVER or config.flush_messages < _NEVER
+
+    def __repr__(self) -> str:
+        return f"{self.topic}-{self.index}"
+
+    def append(self, records: memoryview, origin: AppendOrigin = AppendOrigin.CLIENT) -> Appended:
+        """
+        Appends one batch; *records* is patched in place. Wakes the readers that wait for it.
+
+        With flush.before.ack the caller must also wait for the flush (`FlushGroup.wait`). Errors: the StorageRefusal
+        tree.
+        """
+        appended = self.log.append(records, leader_epoch=self.leader_epoch, origin=origin)
+        if not self.log.config.flush_before_ack:
+            self._parked.wake(self)
+        return appended
+
+    def advanced(self) -> None:
+        """The high watermark or the log's start has moved, or the partition is gone: whoever waits looks again."""
+        self._parked.wake(self)
