@@ -3,7 +3,7 @@ Where each handler's part of the log begins: from the start, or from where the l
 seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import select
@@ -41,5 +41,4 @@ class HandlerStarts:
             handler_starts.c.topic_id == log.topic_id,
             handler_starts.c.partition == log.partition,
         )
-        rows: Sequence[tuple[str, int]] = (await connection.execute(statement)).tuples().all()
-        return dict(rows)
+        return {handler: first_offset for handler, first_offset in await connection.execute(statement)}

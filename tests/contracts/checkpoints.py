@@ -1,0 +1,148 @@
+"""
+What checkpoints promise, on any database.
+"""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from eventbus.database import Checkpoint, Checkpoints, Database, HandlerStarts, LogPartition
+from eventbus.errors import CheckpointFenced, ForeignLog
+
+LOG = LogPartition("cluster-1", "orders", "topic-id-1", 3)
+
+
+class CheckpointsContract:
+    """Tests for an implementation: give `database` and, where it is not the framework's own, `checkpoints`."""
+
+    @pytest.fixture
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints()
+
+    async def test_a_new_checkpoint_has_no_offset(self, database: Database, checkpoints: Checkpoints) -> None:
+        """Where to begin is for the consumer to say; claiming alone never sets it."""
+        async with database.transaction() as connection:
+            assert await checkpoints.claim(connection, "service", 0, LOG) == Checkpoint("service", 0, LOG, 1, None)
+            assert await checkpoints.claim(connection, "service", 0, LOG) == Checkpoint("service", 0, LOG, 2, None)
+
+    async def test_an_advance_is_what_the_next_claim_gives(self, database: Database, checkpoints: Checkpoints) -> None:
+        """From nothing to an offset, and on."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            checkpoint = await checkpoints.advance(connection, checkpoint, 10)
+            checkpoint = await checkpoints.advance(connection, checkpoint, 25)
+        assert checkpoint.next_offset == 25
+        async with database.transaction() as connection:
+            assert (await checkpoints.claim(connection, "service", 0, LOG)).next_offset == 25
+
+    async def test_a_claim_fences_the_former_owner(self, database: Database, checkpoints: Checkpoints) -> None:
+        """Its next advance raises, and its transaction's effects go with it."""
+        async with database.transaction() as connection:
+            old = await checkpoints.claim(connection, "service", 0, LOG)
+            old = await checkpoints.advance(connection, old, 10)
+        async with database.transaction() as connection:
+            new = await checkpoints.claim(connection, "service", 0, LOG)
+        with pytest.raises(CheckpointFenced, match=r"'service' in orders-3.*epoch 1 at offset 10"):
+            async with database.transaction() as connection:
+                await checkpoints.advance(connection, old, 20)
+        async with database.transaction() as connection:
+            await checkpoints.advance(connection, new, 11)
+
+    async def test_an_advance_from_another_offset_is_fenced(self, database: Database, checkpoints: Checkpoints) -> None:
+        """Two tasks with one claim cannot both move it: the effects between would happen twice."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            await checkpoints.advance(connection, checkpoint, 10)
+            with pytest.raises(CheckpointFenced):
+                await checkpoints.advance(connection, checkpoint, 12)
+
+    async def test_advancing_to_the_same_offset_only_checks_the_fence(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """It succeeds for the owner and fails for who was fenced."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            checkpoint = await checkpoints.advance(connection, checkpoint, 10)
+            assert await checkpoints.advance(connection, checkpoint, 10) == checkpoint
+            await checkpoints.claim(connection, "service", 0, LOG)
+            with pytest.raises(CheckpointFenced):
+                await checkpoints.advance(connection, checkpoint, 10)
+
+    async def test_a_checkpoint_never_goes_back(self, database: Database, checkpoints: Checkpoints) -> None:
+        """A caller that tries has lost count."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            checkpoint = await checkpoints.advance(connection, checkpoint, 10)
+            with pytest.raises(ValueError, match="from 10 to 9"):
+                await checkpoints.advance(connection, checkpoint, 9)
+
+    async def test_a_claim_waits_for_the_owners_open_transaction(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """It gives the offset that the owner has committed in the end, and the owner keeps its effects."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+        claimed: list[Checkpoint] = []
+
+        async def claim() -> None:
+            async with database.transaction() as connection:
+                claimed.append(await checkpoints.claim(connection, "service", 0, LOG))
+
+        async with anyio.create_task_group() as tasks, database.transaction() as connection:
+            await checkpoints.advance(connection, checkpoint, 42)
+            tasks.start_soon(claim)
+            await anyio.sleep(0.05)
+            assert claimed == []
+        assert [found.next_offset for found in claimed] == [42]
+
+    @pytest.mark.parametrize(
+        ("found", "words"),
+        [
+            (replace(LOG, cluster_id="cluster-2"), "cluster cluster-1, this one is cluster-2"),
+            (replace(LOG, topic_id="topic-id-2"), "topic id topic-id-1, this topic of the same name is topic-id-2"),
+        ],
+    )
+    async def test_a_checkpoint_of_another_log_is_refused_with_the_way_out(
+        self, database: Database, checkpoints: Checkpoints, found: LogPartition, words: str
+    ) -> None:
+        """The text names consumer, topic, offset, what was expected and what was found; nobody is fenced by it."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            checkpoint = await checkpoints.advance(connection, checkpoint, 10)
+            with pytest.raises(ForeignLog) as raised:
+                await checkpoints.claim(connection, "service", 0, found)
+            await checkpoints.advance(connection, checkpoint, 11)
+        assert words in str(raised.value)
+        assert "'service' in orders-3 (next offset 10)" in str(raised.value)
+        assert "empty database" in str(raised.value)
+
+    async def test_generations_consumers_and_partitions_are_apart(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """Reading gives one generation's checkpoints in order, and fences nobody."""
+        async with database.transaction() as connection:
+            moved = await checkpoints.claim(connection, "orders", 1, LOG)
+            for consumer, generation, partition in (("orders", 1, 0), ("orders", 2, 3), ("other", 1, 3)):
+                await checkpoints.claim(connection, consumer, generation, replace(LOG, partition=partition))
+            moved = await checkpoints.advance(connection, moved, 5)
+            found = await checkpoints.read(connection, "orders", 1)
+            assert [(one.log.partition, one.next_offset) for one in found] == [(0, None), (3, 5)]
+            await checkpoints.advance(connection, moved, 6)
+
+
+class HandlerStartsContract:
+    """Tests for an implementation: give `database` and, where it is not the framework's own, `starts`."""
+
+    @pytest.fixture
+    def starts(self) -> HandlerStarts:
+        return HandlerStarts()
+
+    async def test_a_handler_keeps_its_first_start(self, database: Database, starts: HandlerStarts) -> None:
+        """Per partition of one log: in a topic that was made again it starts again."""
+        async with database.transaction() as connection:
+            await starts.record(connection, "service", LOG, {"one": 5})
+            await starts.record(connection, "service", LOG, {"one": 9, "two": 7})
+            await starts.record(connection, "service", replace(LOG, topic_id="topic-id-2"), {"one": 0})
+            assert await starts.read(connection, "service", LOG) == {"one": 5, "two": 7}
+            assert await starts.read(connection, "other", LOG) == {}

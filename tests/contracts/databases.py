@@ -1,0 +1,66 @@
+"""
+Fixtures that give every test a database of its own: once on SQLite, once on PostgreSQL.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from eventbus.database import Database, Migrations
+from tests.servers.postgres import PostgresServer, empty_postgres_url, postgres_server, postgres_url
+
+__all__ = [
+    "PostgresServer",
+    "database",
+    "database_url",
+    "empty_database_url",
+    "empty_postgres_url",
+    "postgres_server",
+    "postgres_url",
+    "sqlite_template",
+]
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the framework's tables, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite3"
+
+    async def migrate() -> None:
+        database = Database.from_url(f"sqlite:///{path}")
+        await Migrations(database).upgrade()
+        await database.aclose()
+
+    asyncio.run(migrate())
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database that has the framework's tables."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    path = tmp_path / "service.sqlite3"
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without any table."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("empty_postgres_url")
+        return url
+    return f"sqlite:///{tmp_path}/state/service.sqlite3"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """That database, open."""
+    database = Database.from_url(database_url)
+    yield database
+    await database.aclose()
