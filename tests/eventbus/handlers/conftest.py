@@ -1,0 +1,3 @@
+from tests.eventbus.handlers.modules import write_module
+
+__all__ = ["write_module"]
