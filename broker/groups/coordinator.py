@@ -1,0 +1,354 @@
+"""
+The group coordinator: all groups of this broker, their clock, their log, and the requests that wait in them.
+
+Order       Decisions are carried out in the order in which the state machine took them: what has to be stored is stored
+            before the answers that rest on it leave. When the log refuses, those answers become
+            COORDINATOR_NOT_AVAILABLE and the members try again: a full disk is a pause, not a lost assignment.
+Restart     Groups come back Stable, with the generation and the assignments of before and new sessions for all members,
+            so that a restart of the broker is no rebalance. A rebalance that was going on begins again.
+Waiting     join and sync take a callback, called once, now or later, never after detach(owner).
+Time        `next_deadline()` and `expire(now)`, in monotonic seconds; whoever has the event loop drives them.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import assert_never
+from uuid import uuid4
+
+from broker.clock import Clock
+from broker.config import BrokerConfig
+from broker.errors import ErrorCode, KafkaError
+from broker.groups.alarms import Alarms
+from broker.groups.journal import Journal, LoadReport
+from broker.groups.offset_log import OffsetLog
+from broker.groups.records import CoordinatorRecord, GroupRecord, OffsetRecord
+from broker.groups.state import Group, Moment
+from broker.groups.subscription import CONSUMER
+from broker.groups.values import (
+    NO_GENERATION,
+    CommitRequest,
+    CommittedOffset,
+    Decision,
+    FetchedOffsets,
+    GroupDescription,
+    GroupListing,
+    GroupState,
+    JoinAnswer,
+    JoinRequest,
+    JoinResult,
+    LeaveResult,
+    LeavingMember,
+    Store,
+    SyncAnswer,
+    SyncRequest,
+    SyncResult,
+)
+from broker.groups.waiting import WaitingRequests
+from broker.identifiers import TopicPartition
+
+
+def random_member_id(prefix: str) -> str:
+    """Kafka's form: the client's id (or the instance's), a dash, and a UUID."""
+    return f"{prefix}-{uuid4()}"
+
+
+class GroupCoordinator:
+    """Every group API but for the wire. One thread, plain calls."""
+
+    __slots__ = ("_alarms", "_cleanup_at", "_clock", "_config", "_groups", "_journal", "_new_member_id", "_waiting")
+
+    def __init__(
+        self,
+        *,
+        log: OffsetLog,
+        clock: Clock,
+        config: BrokerConfig,
+        new_member_id: Callable[[str], str] = random_member_id,
+    ) -> None:
+        self._clock = clock
+        self._config = config
+        self._new_member_id = new_member_id
+        self._journal = Journal(log, clock)
+        self._groups: dict[str, Group] = {}
+        self._waiting = WaitingRequests()
+        self._alarms = Alarms()
+        self._cleanup_at = self._next_cleanup()
+
+    def load(self) -> LoadReport:
+        """Reads the log; to be called once, before anything else. Sessions of the members found begin now."""
+        report = self._journal.load()
+        at = self._moment()
+        for group_id, stored in self._journal.groups.items():
+            group = Group.restored(
+                group_id,
+                stored,
+                size_max=self._config.group_max_size,
+                initial_delay_ms=self._config.group_initial_rebalance_delay_ms,
+                at=at,
+            )
+            self._groups[group_id] = group
+            self._alarms.set(group_id, group.next_deadline())
+        for group_id in self._journal.offsets.groups():
+            if group_id not in self._groups:
+                self._groups[group_id] = self._begin(group_id, at)
+        return report
+
+    # membership
+
+    def join(self, request: JoinRequest, *, owner: Hashable, on_complete: Callable[[JoinResult], None]) -> None:
+        error = self._refuse_join(request)
+        if error is not None:
+            on_complete(JoinResult(error=error, member_id=request.member_id))
+            return
+        at = self._moment()
+        group = self._groups.get(request.group_id)
+        if group is None:
+            group = self._groups[request.group_id] = self._begin(request.group_id, at)
+        new_id = self._new_member_id(request.client_id if request.instance_id is None else request.instance_id)
+        ticket = self._waiting.join(request.group_id, owner, on_complete)
+        self._carry_out(group, group.join(request, new_id, ticket, at))
+        self._tidy(group)
+
+    def sync(self, request: SyncRequest, *, owner: Hashable, on_complete: Callable[[SyncResult], None]) -> None:
+        group = self._groups.get(request.group_id)
+        assigned = sum(map(len, request.assignments.values()))
+        if request.group_id == "":
+            on_complete(SyncResult(error=ErrorCode.INVALID_GROUP_ID))
+        elif group is None:
+            on_complete(SyncResult(error=ErrorCode.UNKNOWN_MEMBER_ID))
+        elif assigned > self._config.group_assignment_max_bytes:
+            on_complete(SyncResult(error=ErrorCode.INVALID_REQUEST))
+        else:
+            ticket = self._waiting.sync(request.group_id, owner, on_complete)
+            self._carry_out(group, group.sync(request, ticket, self._moment()))
+
+    def heartbeat(self, group_id: str, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
+        if group_id == "":
+            return ErrorCode.INVALID_GROUP_ID
+        group = self._groups.get(group_id)
+        if group is None:
+            return ErrorCode.UNKNOWN_MEMBER_ID
+        return group.heartbeat(member_id, instance_id, generation, self._moment())
+
+    def leave(self, group_id: str, leaving: Sequence[LeavingMember]) -> LeaveResult:
+        if group_id == "":
+            return LeaveResult(ErrorCode.INVALID_GROUP_ID)
+        group = self._groups.get(group_id)
+        if group is None:
+            return LeaveResult(ErrorCode.UNKNOWN_MEMBER_ID)
+        left, decisions = group.leave(leaving, self._moment())
+        self._carry_out(group, decisions)
+        self._tidy(group)
+        return LeaveResult(ErrorCode.NONE, tuple(left))
+
+    def detach(self, owner: Hashable) -> int:
+        """Drops what waits for *owner*, whose connection has closed; how many requests that were."""
+        dropped = self._waiting.detach(owner)
+        at = self._moment()
+        for group_id, ticket in dropped:
+            group = self._groups.get(group_id)
+            if group is not None:
+                group.drop(ticket, at)
+                self._alarms.set(group_id, group.next_deadline())
+        return len(dropped)
+
+    # offsets
+
+    def commit_offsets(self, request: CommitRequest) -> dict[TopicPartition, ErrorCode]:
+        """The outcome for each partition; all that are not refused one by one are committed together or not at all."""
+        error = self._refuse_commit(request)
+        if error is not ErrorCode.NONE:
+            return dict.fromkeys(request.offsets, error)
+        now_ms = self._clock.now_ms()
+        outcome: dict[TopicPartition, ErrorCode] = {}
+        records: list[CoordinatorRecord] = []
+        for partition, wanted in request.offsets.items():
+            if len(wanted.metadata.encode()) > self._config.offset_metadata_max_bytes:
+                outcome[partition] = ErrorCode.OFFSET_METADATA_TOO_LARGE
+                continue
+            outcome[partition] = ErrorCode.NONE
+            committed = CommittedOffset(wanted.offset, wanted.leader_epoch, wanted.metadata, now_ms)
+            records.append(OffsetRecord(request.group_id, partition, committed))
+        if not self._write(records):
+            return {
+                partition: ErrorCode.COORDINATOR_NOT_AVAILABLE if error is ErrorCode.NONE else error
+                for partition, error in outcome.items()
+            }
+        if records and request.group_id not in self._groups:
+            self._groups[request.group_id] = self._begin(request.group_id, self._moment())
+        return outcome
+
+    def fetch_offsets(self, group_id: str, partitions: Sequence[TopicPartition] | None) -> FetchedOffsets:
+        """What is committed for *partitions*, or for all that have a commit. A group that does not exist has none."""
+        offsets = self._journal.offsets.of(group_id)
+        if partitions is None:
+            return FetchedOffsets(ErrorCode.NONE, dict(offsets))
+        return FetchedOffsets(ErrorCode.NONE, {each: offsets[each] for each in partitions if each in offsets})
+
+    def delete_offsets(
+        self, group_id: str, partitions: Sequence[TopicPartition]
+    ) -> tuple[ErrorCode, dict[TopicPartition, ErrorCode]]:
+        """Takes commits back, but not those that a member is using: GROUP_SUBSCRIBED_TO_TOPIC."""
+        group = self._groups.get(group_id)
+        if group is None:
+            return ErrorCode.GROUP_ID_NOT_FOUND, {}
+        if len(group) and group.protocol_type != CONSUMER:
+            return ErrorCode.NON_EMPTY_GROUP, {}
+        topics = group.subscribed_topics()
+        used = [each for each in partitions if topics is None or each.topic in topics]
+        free = [each for each in partitions if each not in set(used)]
+        committed = self._journal.offsets.of(group_id)
+        written = self._write([OffsetRecord(group_id, each, None) for each in free if each in committed])
+        if not written:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE, {}
+        return ErrorCode.NONE, {
+            **dict.fromkeys(used, ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC),
+            **dict.fromkeys(free, ErrorCode.NONE),
+        }
+
+    def topic_deleted(self, topic: str) -> None:
+        """Takes back every commit on *topic*: a topic created later under the same name has other records."""
+        for group_id, partitions in self._journal.offsets.on_topic(topic).items():
+            self._write([OffsetRecord(group_id, partition, None) for partition in partitions])
+
+    # administration
+
+    def describe(self, group_id: str) -> GroupDescription | None:
+        """None for a group that does not exist."""
+        group = self._groups.get(group_id)
+        return None if group is None else group.described()
+
+    def list_groups(self) -> list[GroupListing]:
+        return [group.listed() for group in self._groups.values()]
+
+    def delete(self, group_id: str) -> ErrorCode:
+        """Deletes a group without members, and its offsets."""
+        group = self._groups.get(group_id)
+        if group is None:
+            return ErrorCode.GROUP_ID_NOT_FOUND
+        if group.state is not GroupState.EMPTY:
+            return ErrorCode.NON_EMPTY_GROUP
+        offsets: list[CoordinatorRecord] = [
+            OffsetRecord(group_id, partition, None) for partition in self._journal.offsets.of(group_id)
+        ]
+        return ErrorCode.NONE if self._remove(group, offsets) else ErrorCode.COORDINATOR_NOT_AVAILABLE
+
+    # time
+
+    def next_deadline(self) -> float:
+        """When `expire` has something to do next, in monotonic seconds. May be earlier than needed."""
+        alarm = self._alarms.next()
+        return self._cleanup_at if alarm is None else min(alarm, self._cleanup_at)
+
+    def expire(self, now: float) -> None:
+        """Carries out what is due at *now*: sessions, ends of rebalances, offsets that have had their time."""
+        at = Moment(now, self._clock.now_ms())
+        for group_id in self._alarms.due(now):
+            group = self._groups.get(group_id)
+            if group is not None:
+                self._carry_out(group, group.tick(at))
+                self._tidy(group)
+        if self._cleanup_at <= now:
+            self._clean_up(at)
+            self._cleanup_at = self._next_cleanup()
+
+    def stop(self) -> None:
+        """Answers everything that waits; the members find their groups again when the broker is back."""
+        self._waiting.refuse_all(ErrorCode.COORDINATOR_NOT_AVAILABLE)
+
+    # inside
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.monotonic(), self._clock.now_ms())
+
+    def _begin(self, group_id: str, at: Moment) -> Group:
+        return Group(
+            group_id,
+            size_max=self._config.group_max_size,
+            initial_delay_ms=self._config.group_initial_rebalance_delay_ms,
+            at=at,
+        )
+
+    def _refuse_join(self, request: JoinRequest) -> ErrorCode | None:
+        config = self._config
+        shortest, longest = config.group_min_session_timeout_ms, config.group_max_session_timeout_ms
+        described = sum(len(name.encode()) + len(metadata) for name, metadata in request.protocols)
+        names = (request.member_id, request.instance_id or "", request.client_id, request.protocol_type)
+        if request.group_id == "" or len(request.group_id.encode()) > config.group_name_max_bytes:
+            return ErrorCode.INVALID_GROUP_ID
+        if not shortest <= request.session_timeout_ms <= longest:
+            return ErrorCode.INVALID_SESSION_TIMEOUT
+        if any(len(name.encode()) > config.group_name_max_bytes for name in names):
+            return ErrorCode.INVALID_REQUEST
+        if described > config.group_member_metadata_max_bytes:
+            return ErrorCode.INVALID_REQUEST
+        if request.group_id not in self._groups:
+            if request.member_id != "":
+                return ErrorCode.UNKNOWN_MEMBER_ID
+            if len(self._groups) >= config.group_max_count:
+                return ErrorCode.POLICY_VIOLATION
+        return None
+
+    def _refuse_commit(self, request: CommitRequest) -> ErrorCode:
+        group = self._groups.get(request.group_id)
+        if group is not None:
+            return group.refuse_commit(request.member_id, request.instance_id, request.generation, self._moment())
+        if request.generation > NO_GENERATION:
+            return ErrorCode.ILLEGAL_GENERATION
+        if len(request.group_id.encode()) > self._config.group_name_max_bytes:
+            return ErrorCode.INVALID_GROUP_ID
+        if len(self._groups) >= self._config.group_max_count:
+            return ErrorCode.POLICY_VIOLATION
+        return ErrorCode.NONE
+
+    def _carry_out(self, group: Group, decisions: list[Decision]) -> None:
+        stored = True
+        for decision in decisions:
+            match decision:
+                case Store(state):
+                    stored = self._write([GroupRecord(group.id, state)]) and stored
+                case JoinAnswer(ticket, result):
+                    refused = JoinResult(error=ErrorCode.COORDINATOR_NOT_AVAILABLE, member_id=result.member_id)
+                    self._waiting.answer(decision if stored else JoinAnswer(ticket, refused))
+                case SyncAnswer(ticket):
+                    refusal = SyncAnswer(ticket, SyncResult(error=ErrorCode.COORDINATOR_NOT_AVAILABLE))
+                    self._waiting.answer(decision if stored else refusal)
+                case _:
+                    assert_never(decision)
+        if not stored:
+            self._carry_out(group, group.assignment_lost(self._moment()))
+        self._alarms.set(group.id, group.next_deadline())
+
+    def _write(self, records: Sequence[CoordinatorRecord]) -> bool:
+        try:
+            self._journal.write(records)
+        except KafkaError:
+            return False
+        return True
+
+    def _tidy(self, group: Group) -> None:
+        """A group that nobody ever was in leaves no trace, so that strangers' mistyped names do not pile up."""
+        nothing_kept = group.id not in self._journal.groups and not self._journal.offsets.of(group.id)
+        if group.is_idle and nothing_kept and self._groups.get(group.id) is group:
+            group.delete()
+            del self._groups[group.id]
+
+    def _remove(self, group: Group, offsets: list[CoordinatorRecord]) -> bool:
+        stored: list[CoordinatorRecord] = [GroupRecord(group.id, None)] if group.id in self._journal.groups else []
+        if not self._write([*offsets, *stored]):
+            return False
+        group.delete()
+        del self._groups[group.id]
+        return True
+
+    def _clean_up(self, at: Moment) -> None:
+        retention_ms = self._config.offsets_retention_minutes * 60_000
+        for group in list(self._groups.values()):
+            expired = self._journal.offsets.expired(group, wall_ms=at.wall_ms, retention_ms=retention_ms)
+            records: list[CoordinatorRecord] = [OffsetRecord(group.id, partition, None) for partition in expired]
+            if group.is_idle and len(expired) == len(self._journal.offsets.of(group.id)):
+                self._remove(group, records)
+            else:
+                self._write(records)
+
+    def _next_cleanup(self) -> float:
+        return self._clock.monotonic() + self._config.offsets_retention_check_interval_ms / 1000

@@ -1,0 +1,544 @@
+"""
+The classic group protocol as a state machine: events and the time go in, decisions come out. No I/O, no clock.
+
+    Empty ── first join ──> PreparingRebalance ── all joined, or time over ──> CompletingRebalance
+      ^                       ^     │  ^                                          │         │
+      │                       │     │  └── join, leave, expiry, sync timeout ─────┘         │ the leader's sync
+      └─── nobody joined ─────┼─────┘                                                       v
+                              └────────────── join, leave, expiry ────────────────────── Stable
+    any ── deleted ──> Dead
+
+- A generation begins when PreparingRebalance ends. Members that did not join by then are out; static ones stay in, and
+  go when they do not sync either.
+- The leader, and nobody else, brings the assignments; they are stored before anybody is told. So one generation has
+  one assignment.
+- A request that has to wait is parked under a ticket. Each ticket is answered exactly once, or dropped because its
+  connection closed: the member then has its session to be heard of again.
+- Static members (KIP-345): a join under a known instance id takes the place of the member before, whose id is fenced
+  from then on (FENCED_INSTANCE_ID). In a Stable group that is no rebalance, as long as protocol and topics stay.
+
+Time    a Moment: monotonic seconds for what is waited for, wall milliseconds only for what is stored.
+Source  Kafka 4.3's classic groups; KIP-345, KIP-394 (known member ids), KIP-814 (skipped assignment).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from broker.errors import ErrorCode
+from broker.groups.member import Member
+from broker.groups.membership import Membership
+from broker.groups.subscription import CONSUMER, subscribed_topics
+from broker.groups.values import (
+    NO_GENERATION,
+    Decision,
+    GroupDescription,
+    GroupListing,
+    GroupState,
+    JoinAnswer,
+    JoinedMember,
+    JoinRequest,
+    JoinResult,
+    LeavingMember,
+    LeftMember,
+    Store,
+    StoredGroup,
+    SyncAnswer,
+    SyncRequest,
+    SyncResult,
+)
+
+# Static members may ask for a rebalance timeout of 0; waiting for them again must not become a busy loop.
+_SECOND_WAIT_S_MIN = 1.0
+
+
+class Moment(NamedTuple):
+    """A point in time on both hands of the clock."""
+
+    now: float
+    wall_ms: int
+
+
+class Group:
+    """One group. Every event returns the decisions that it led to, in the order of their execution."""
+
+    __slots__ = (
+        "_decisions",
+        "_delay_extended",
+        "_delay_limit",
+        "_delay_until",
+        "_initial_delay_s",
+        "_parked",
+        "_pending",
+        "_rebalance_deadline",
+        "_size_max",
+        "_sync_deadline",
+        "_unsynced",
+        "_who",
+        "generation",
+        "id",
+        "protocol",
+        "state",
+        "state_timestamp_ms",
+    )
+
+    def __init__(self, group_id: str, *, size_max: int, initial_delay_ms: int, at: Moment) -> None:
+        self.id = group_id
+        self.state = GroupState.EMPTY
+        self.generation = 0
+        self.protocol: str | None = None
+        self.state_timestamp_ms = at.wall_ms
+        self._size_max = size_max
+        self._initial_delay_s = initial_delay_ms / 1000
+        self._who = Membership()
+        self._pending: dict[str, float] = {}
+        self._parked: dict[int, str] = {}
+        self._unsynced: set[str] = set()
+        self._rebalance_deadline = 0.0
+        self._sync_deadline = 0.0
+        self._delay_until: float | None = None
+        self._delay_limit = 0.0
+        self._delay_extended = False
+        self._decisions: list[Decision] = []
+
+    @classmethod
+    def restored(
+        cls, group_id: str, stored: StoredGroup, *, size_max: int, initial_delay_ms: int, at: Moment
+    ) -> "Group":
+        """A group as the log knows it: Stable with all its members, whose sessions begin now, or Empty."""
+        group = cls(group_id, size_max=size_max, initial_delay_ms=initial_delay_ms, at=at)
+        group.state_timestamp_ms = stored.state_timestamp_ms
+        group.generation = stored.generation
+        for member in stored.members:
+            group._who.add(Member.restored(member, stored.protocol_type, stored.protocol, at.now), stored.protocol_type)
+        group._who.protocol_type = stored.protocol_type or None
+        if stored.members:
+            group.state = GroupState.STABLE
+            group.protocol = stored.protocol
+            if stored.leader is not None and stored.leader in group._who:
+                group._who.leader = stored.leader
+        return group
+
+    @property
+    def protocol_type(self) -> str:
+        """ "" until somebody has joined: such a group only keeps offsets."""
+        return self._who.protocol_type or ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Nobody is in the group or on the way into it."""
+        return self.state is GroupState.EMPTY and not self._pending
+
+    def __len__(self) -> int:
+        return len(self._who)
+
+    # events
+
+    def join(self, request: JoinRequest, new_member_id: str, ticket: int, at: Moment) -> list[Decision]:
+        """*new_member_id* is used when the member needs one."""
+        known = request.member_id in self._who or request.instance_id in self._who.static
+        waiting = 0 if request.member_id in self._pending else len(self._pending)
+        names = [name for name, _ in request.protocols]
+        if self.state is GroupState.DEAD:
+            self._refuse_join(ticket, request, ErrorCode.COORDINATOR_NOT_AVAILABLE)
+        elif not known and len(self._who) + waiting >= self._size_max:
+            self._refuse_join(ticket, request, ErrorCode.GROUP_MAX_SIZE_REACHED)
+        elif not request.protocol_type or not names or not self._who.supports(request.protocol_type, names):
+            self._refuse_join(ticket, request, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)
+        elif request.member_id == "":
+            self._join_new(request, new_member_id, ticket, at)
+        elif request.member_id in self._pending and request.instance_id is None:
+            self._add(request, request.member_id, ticket, at)
+        elif error := self._stranger(request.member_id, request.instance_id):
+            self._refuse_join(ticket, request, error)
+        else:
+            self._join_again(self._who[request.member_id], request, ticket, at)
+        return self._take()
+
+    def sync(self, request: SyncRequest, ticket: int, at: Moment) -> list[Decision]:
+        error = self._not_current(request.member_id, request.instance_id, request.generation)
+        if error is None:
+            error = self._other_protocol(request)
+        if error is None and self.state is GroupState.PREPARING_REBALANCE:
+            error = ErrorCode.REBALANCE_IN_PROGRESS
+        if error is not None:
+            self._decisions.append(SyncAnswer(ticket, SyncResult(error=error)))
+            return self._take()
+        member = self._who[request.member_id]
+        member.heard(at.now)
+        self._unsynced.discard(member.id)
+        # A client that lost patience and asks again; its earlier request must not stay without an answer.
+        self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+        if self.state is GroupState.STABLE:
+            self._decisions.append(SyncAnswer(ticket, self._assigned(member)))
+            return self._take()
+        member.sync = ticket
+        self._parked[ticket] = member.id
+        if member.id == self._who.leader:
+            self._complete_sync(request, at)
+        return self._take()
+
+    def heartbeat(self, member_id: str, instance_id: str | None, generation: int, at: Moment) -> ErrorCode:
+        error = self._not_current(member_id, instance_id, generation)
+        if error is not None:
+            return error
+        self._who[member_id].heard(at.now)
+        if self.state is GroupState.PREPARING_REBALANCE:
+            return ErrorCode.REBALANCE_IN_PROGRESS
+        return ErrorCode.NONE
+
+    def leave(self, leaving: Sequence[LeavingMember], at: Moment) -> tuple[list[LeftMember], list[Decision]]:
+        """All of *leaving* go at once: one rebalance follows, not one for each."""
+        left: list[LeftMember] = []
+        gone = False
+        for each in leaving:
+            member_id = each.member_id
+            if member_id == "" and each.instance_id is not None:
+                member_id = self._who.static.get(each.instance_id, "")
+            error = ErrorCode.NONE
+            if member_id in self._pending:
+                del self._pending[member_id]
+            else:
+                error = self._stranger(member_id, each.instance_id) or ErrorCode.NONE
+                if error is ErrorCode.NONE:
+                    self._remove(member_id, at)
+            gone = gone or error is ErrorCode.NONE
+            left.append(LeftMember(each.member_id, each.instance_id, error))
+        if gone:
+            self._somebody_left(at)
+        return left, self._take()
+
+    def drop(self, ticket: int, at: Moment) -> None:
+        """The connection that waited for *ticket* has closed: nobody gets its answer, the member has its session."""
+        member_id = self._parked.pop(ticket, None)
+        if member_id is None:
+            return
+        member = self._who[member_id]
+        if member.join == ticket:
+            member.join = None
+        else:
+            member.sync = None
+        member.heard(at.now)
+
+    def tick(self, at: Moment) -> list[Decision]:
+        """Carries out whatever is due: sessions, promised ids, the ends of the two phases of a rebalance."""
+        expired = [
+            each.id for each in self._who.members.values() if not each.is_parked and each.session_deadline <= at.now
+        ]
+        for member_id in expired:
+            self._remove(member_id, at)
+        forgotten = [member_id for member_id, deadline in self._pending.items() if deadline <= at.now]
+        for member_id in forgotten:
+            del self._pending[member_id]
+        if expired or forgotten:
+            self._somebody_left(at)
+        if self.state is GroupState.PREPARING_REBALANCE:
+            self._tick_join_phase(at)
+        elif self._unsynced and self._sync_deadline <= at.now:
+            for member_id in sorted(self._unsynced & self._who.members.keys()):
+                self._remove(member_id, at)
+            self._unsynced.clear()
+            self._prepare_rebalance(at)
+        return self._take()
+
+    def assignment_lost(self, at: Moment) -> list[Decision]:
+        """The assignments of this generation could not be stored: whoever was in it joins again."""
+        if self.state is GroupState.STABLE:
+            self._prepare_rebalance(at)
+        return self._take()
+
+    def delete(self) -> None:
+        """Dead groups answer COORDINATOR_NOT_AVAILABLE: the client looks again and finds, or begins, a new one."""
+        self.state = GroupState.DEAD
+
+    # questions
+
+    def next_deadline(self) -> float | None:
+        """When `tick` has something to do next, in monotonic seconds."""
+        deadlines = [each.session_deadline for each in self._who.members.values() if not each.is_parked]
+        deadlines.extend(self._pending.values())
+        if self.state is GroupState.PREPARING_REBALANCE:
+            deadlines.append(self._rebalance_deadline if self._delay_until is None else self._delay_until)
+        elif self._unsynced:
+            deadlines.append(self._sync_deadline)
+        return min(deadlines, default=None)
+
+    def refuse_commit(self, member_id: str, instance_id: str | None, generation: int, at: Moment) -> ErrorCode:
+        """NONE when the offsets of such a committer count; a member's commit then also is a sign of life."""
+        if self.state is GroupState.DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        if generation <= NO_GENERATION and self.state is GroupState.EMPTY:
+            return ErrorCode.NONE
+        if generation <= NO_GENERATION and member_id == "" and instance_id is None:
+            return ErrorCode.UNKNOWN_MEMBER_ID
+        error = self._not_current(member_id, instance_id, generation)
+        if error is not None:
+            return error
+        if self.state is GroupState.COMPLETING_REBALANCE:
+            # It has joined, but has no assignment yet: whatever it commits is of the generation before.
+            return ErrorCode.REBALANCE_IN_PROGRESS
+        self._who[member_id].heard(at.now)
+        return ErrorCode.NONE
+
+    def subscribed_topics(self) -> frozenset[str] | None:
+        """The topics that the group's consumers are on; None when it cannot be told, and empty when there are none."""
+        if not self._who:
+            return frozenset()
+        return self._who.subscribed_to(self.protocol)
+
+    def described(self) -> GroupDescription:
+        stable = self.protocol if self.state is GroupState.STABLE else None
+        members = tuple(each.described(stable) for each in self._who.members.values())
+        return GroupDescription(self.id, self.state, self.protocol_type, stable or "", members)
+
+    def listed(self) -> GroupListing:
+        return GroupListing(self.id, self.protocol_type, self.state)
+
+    def stored(self) -> StoredGroup:
+        """Only to be asked of a group that is Stable or Empty."""
+        return StoredGroup(
+            self.protocol_type,
+            self.generation,
+            self.protocol,
+            self._who.leader,
+            self.state_timestamp_ms,
+            tuple(each.stored(self.protocol) for each in self._who.members.values()),
+        )
+
+    # joining
+
+    def _join_new(self, request: JoinRequest, new_member_id: str, ticket: int, at: Moment) -> None:
+        if request.instance_id is not None:
+            before = self._who.static.get(request.instance_id)
+            if before is None:
+                self._add(request, new_member_id, ticket, at)
+            else:
+                self._replace(self._who[before], request, new_member_id, ticket, at)
+        elif request.requires_known_member_id:
+            # Without this, a client that gives up on a slow join and tries again would leave a member behind each time.
+            self._pending[new_member_id] = at.now + request.session_timeout_ms / 1000
+            result = JoinResult(error=ErrorCode.MEMBER_ID_REQUIRED, member_id=new_member_id)
+            self._decisions.append(JoinAnswer(ticket, result))
+        else:
+            self._add(request, new_member_id, ticket, at)
+
+    def _add(self, request: JoinRequest, member_id: str, ticket: int, at: Moment) -> None:
+        self._pending.pop(member_id, None)
+        member = Member(member_id, request, at.now)
+        self._who.add(member, request.protocol_type)
+        self._delay_extended = self._delay_until is not None
+        self._park_join(member, ticket, at)
+        self._rebalance_or_complete(at)
+
+    def _join_again(self, member: Member, request: JoinRequest, ticket: int, at: Moment) -> None:
+        same = list(member.protocols.items()) == list(dict(request.protocols).items())
+        member.heard(at.now)
+        if self.state is GroupState.COMPLETING_REBALANCE and same:
+            # Its answer was lost on the way.
+            self._decisions.append(JoinAnswer(ticket, self._joined(member)))
+            return
+        if self.state is GroupState.STABLE and same and member.id != self._who.leader:
+            self._decisions.append(JoinAnswer(ticket, self._joined(member)))
+            return
+        # A leader that joins a Stable group again has seen something (partitions, topics) that needs a new assignment.
+        self._who.update(member, request)
+        self._park_join(member, ticket, at)
+        self._rebalance_or_complete(at)
+
+    def _replace(self, member: Member, request: JoinRequest, new_id: str, ticket: int, at: Moment) -> None:
+        """A static member has come back: it takes its own place, and whoever still uses its old id is fenced."""
+        old_id, topics = member.id, subscribed_topics(member.metadata(self.protocol))
+        old_leader = self._who.leader or ""
+        self._answer_join(member, JoinResult(error=ErrorCode.FENCED_INSTANCE_ID, member_id=old_id), at)
+        self._answer_sync(member, SyncResult(error=ErrorCode.FENCED_INSTANCE_ID), at)
+        self._who.rename(member, new_id)
+        self._who.update(member, request)
+        member.heard(at.now)
+        if old_id in self._unsynced:
+            self._unsynced.remove(old_id)
+            self._unsynced.add(new_id)
+        if self.state is GroupState.STABLE and self._stays(member, topics):
+            self._decisions.append(Store(self.stored()))
+            self._decisions.append(JoinAnswer(ticket, self._rejoined(member, old_leader, request)))
+            return
+        self._park_join(member, ticket, at)
+        self._rebalance_or_complete(at)
+
+    def _stays(self, member: Member, topics_before: frozenset[str] | None) -> bool:
+        """Whether the assignments of a Stable group still hold after *member* has come back."""
+        if self._who.elected_protocol() != self.protocol:
+            return False
+        # Kafka looks at the protocol only; a service that comes back with one more topic would get none of it.
+        consumer = self.protocol_type == CONSUMER
+        return not consumer or subscribed_topics(member.metadata(self.protocol)) == topics_before
+
+    def _rejoined(self, member: Member, old_leader: str, request: JoinRequest) -> JoinResult:
+        leads = member.id == self._who.leader
+        skips = request.supports_skipping_assignment
+        return JoinResult(
+            generation=self.generation,
+            protocol_type=self.protocol_type,
+            protocol=self.protocol,
+            # Who cannot be told to skip the assignment must not take itself for the leader: nobody would read it.
+            leader=(self._who.leader or "") if skips else old_leader,
+            member_id=member.id,
+            members=self._joined_members() if leads and skips else (),
+            skip_assignment=leads and skips,
+        )
+
+    def _joined(self, member: Member) -> JoinResult:
+        return JoinResult(
+            generation=self.generation,
+            protocol_type=self.protocol_type,
+            protocol=self.protocol,
+            leader=self._who.leader or "",
+            member_id=member.id,
+            members=self._joined_members() if member.id == self._who.leader else (),
+        )
+
+    def _joined_members(self) -> tuple[JoinedMember, ...]:
+        return tuple(each.joined(self.protocol) for each in self._who.members.values())
+
+    # the phases of a rebalance
+
+    def _rebalance_or_complete(self, at: Moment) -> None:
+        if self.state is GroupState.PREPARING_REBALANCE:
+            self._complete_join_if_all_are_there(at)
+        else:
+            self._prepare_rebalance(at)
+
+    def _somebody_left(self, at: Moment) -> None:
+        if self.state is not GroupState.EMPTY:
+            self._rebalance_or_complete(at)
+
+    def _prepare_rebalance(self, at: Moment) -> None:
+        if self.state is GroupState.COMPLETING_REBALANCE:
+            for member in self._who.members.values():
+                self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+        timeout_s = self._who.rebalance_timeout_ms() / 1000
+        if self.state is GroupState.EMPTY and self._initial_delay_s > 0:
+            self._delay_until = at.now + min(self._initial_delay_s, timeout_s)
+            self._delay_limit = at.now + timeout_s
+            self._delay_extended = False
+        self._unsynced.clear()
+        self._rebalance_deadline = at.now + timeout_s
+        self.state = GroupState.PREPARING_REBALANCE
+        self._complete_join_if_all_are_there(at)
+
+    def _complete_join_if_all_are_there(self, at: Moment) -> None:
+        everybody = all(each.join is not None for each in self._who.members.values())
+        if self._delay_until is None and not self._pending and everybody:
+            self._complete_join(at)
+
+    def _tick_join_phase(self, at: Moment) -> None:
+        if self._delay_until is None:
+            if self._rebalance_deadline <= at.now:
+                self._complete_join(at)
+        elif self._delay_until <= at.now:
+            if self._delay_extended and self._delay_until < self._delay_limit:
+                # Somebody came while we waited: perhaps there are more.
+                self._delay_extended = False
+                self._delay_until = min(self._delay_until + self._initial_delay_s, self._delay_limit)
+            else:
+                self._delay_until = None
+                self._complete_join(at)
+
+    def _complete_join(self, at: Moment) -> None:
+        absent = [each.id for each in self._who.members.values() if each.join is None and each.instance_id is None]
+        for member_id in absent:
+            self._remove(member_id, at)
+        if not self._who:
+            self._become_empty(at)
+            return
+        if all(each.join is None for each in self._who.members.values()):
+            # Static members only, none of them back: their sessions decide.
+            self._rebalance_deadline = at.now + max(self._who.rebalance_timeout_ms() / 1000, _SECOND_WAIT_S_MIN)
+            return
+        self._who.elect()
+        self.generation += 1
+        self.protocol = self._who.elected_protocol()
+        self.state = GroupState.COMPLETING_REBALANCE
+        self._unsynced = set(self._who.members)
+        self._sync_deadline = at.now + self._who.rebalance_timeout_ms() / 1000
+        for member in self._who.members.values():
+            member.assignment = b""
+            self._answer_join(member, self._joined(member), at)
+
+    def _become_empty(self, at: Moment) -> None:
+        self.generation += 1
+        self.protocol = None
+        self.state = GroupState.EMPTY
+        self.state_timestamp_ms = at.wall_ms
+        self._decisions.append(Store(self.stored()))
+
+    def _complete_sync(self, request: SyncRequest, at: Moment) -> None:
+        for member in self._who.members.values():
+            member.assignment = request.assignments.get(member.id, b"")
+        self.state = GroupState.STABLE
+        self.state_timestamp_ms = at.wall_ms
+        self._decisions.append(Store(self.stored()))
+        for member in self._who.members.values():
+            self._answer_sync(member, self._assigned(member), at)
+
+    # the small steps
+
+    def _stranger(self, member_id: str, instance_id: str | None) -> ErrorCode | None:
+        """Why (member id, instance id) is nobody of this group; None when it is somebody."""
+        if instance_id is not None:
+            present = self._who.static.get(instance_id)
+            if present is None:
+                return ErrorCode.UNKNOWN_MEMBER_ID
+            if present != member_id:
+                return ErrorCode.FENCED_INSTANCE_ID
+        return None if member_id in self._who else ErrorCode.UNKNOWN_MEMBER_ID
+
+    def _not_current(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode | None:
+        """Why a request does not come from a member of this generation; None when it does."""
+        if self.state is GroupState.DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        error = self._stranger(member_id, instance_id)
+        if error is None and generation != self.generation:
+            return ErrorCode.ILLEGAL_GENERATION
+        return error
+
+    def _other_protocol(self, request: SyncRequest) -> ErrorCode | None:
+        other_type = request.protocol_type is not None and request.protocol_type != self.protocol_type
+        other_name = request.protocol is not None and request.protocol != self.protocol
+        return ErrorCode.INCONSISTENT_GROUP_PROTOCOL if other_type or other_name else None
+
+    def _assigned(self, member: Member) -> SyncResult:
+        return SyncResult(protocol_type=self.protocol_type, protocol=self.protocol, assignment=member.assignment)
+
+    def _remove(self, member_id: str, at: Moment) -> None:
+        member = self._who[member_id]
+        unknown = ErrorCode.UNKNOWN_MEMBER_ID
+        self._answer_join(member, JoinResult(error=unknown, member_id=member_id), at)
+        self._answer_sync(member, SyncResult(error=unknown), at)
+        self._unsynced.discard(member_id)
+        self._who.remove(member_id)
+
+    def _park_join(self, member: Member, ticket: int, at: Moment) -> None:
+        # As with sync: a repeated join answers the one before.
+        self._answer_join(member, JoinResult(error=ErrorCode.REBALANCE_IN_PROGRESS, member_id=member.id), at)
+        member.join = ticket
+        self._parked[ticket] = member.id
+
+    def _refuse_join(self, ticket: int, request: JoinRequest, error: ErrorCode) -> None:
+        self._decisions.append(JoinAnswer(ticket, JoinResult(error=error, member_id=request.member_id)))
+
+    def _answer_join(self, member: Member, result: JoinResult, at: Moment) -> None:
+        if member.join is not None:
+            self._decisions.append(JoinAnswer(member.join, result))
+            del self._parked[member.join]
+            member.join = None
+            member.heard(at.now)
+
+    def _answer_sync(self, member: Member, result: SyncResult, at: Moment) -> None:
+        if member.sync is not None:
+            self._decisions.append(SyncAnswer(member.sync, result))
+            del self._parked[member.sync]
+            member.sync = None
+            member.heard(at.now)
+
+    def _take(self) -> list[Decision]:
+        decisions, self._decisions = self._decisions, []
+        return decisions
