@@ -52,14 +52,20 @@ class Database:
         self._engine = engine
 
     @classmethod
-    def from_url(cls, url: str) -> "Database":
-        """The database that *url* names (see `eventbus.database.url`). Raises InvalidConfiguration."""
+    def from_url(cls, url: str, *, wait_seconds: float = 10.0) -> "Database":
+        """
+        The database that *url* names (see `eventbus.database.url`). Raises InvalidConfiguration.
+
+        wait_seconds   how long for a connection, or for SQLite's lock, before it is DatabaseUnavailable
+        """
         parsed = parse_database_url(url)
         if isinstance(parsed, SqliteFile):
             name = str(parsed.path)
-            return cls(name, "sqlite", SqliteEngine(parsed.path, lambda engine: _translate_errors(engine, name)))
+            return cls(
+                name, "sqlite", SqliteEngine(parsed.path, wait_seconds, lambda engine: _translate_errors(engine, name))
+            )
         name = _server_name(parsed)
-        return cls(name, "postgresql", _PostgresqlEngine(parsed, name))
+        return cls(name, "postgresql", _PostgresqlEngine(parsed, name, wait_seconds))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
@@ -110,13 +116,13 @@ class Database:
 class _PostgresqlEngine:
     """A pool over asyncpg. Reading shares it: the isolation level is set for the time of a checkout."""
 
-    def __init__(self, server: PostgresqlServer, name: str) -> None:
+    def __init__(self, server: PostgresqlServer, name: str, wait_seconds: float) -> None:
         self._engine = create_async_engine(
             server.url,
-            connect_args={"timeout": 10, **server.arguments},
+            connect_args={"timeout": wait_seconds, **server.arguments},
             pool_size=10,
             max_overflow=10,
-            pool_timeout=10,
+            pool_timeout=wait_seconds,
         )
         _translate_errors(self._engine, name)
         self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

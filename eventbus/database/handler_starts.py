@@ -41,4 +41,4 @@ class HandlerStarts:
             handler_starts.c.topic_id == log.topic_id,
             handler_starts.c.partition == log.partition,
         )
-        return {handler: first_offset for handler, first_offset in await connection.execute(statement)}
+        return dict(await connection.execute(statement))

@@ -25,8 +25,6 @@ from eventbus.errors import DatabaseUnavailable
 
 Result = TypeVar("Result")
 
-BUSY_SECONDS: Final = 10.0
-QUEUE_SECONDS: Final = 30.0
 READERS: Final = 4
 
 # The mode of the journal stays in the file; setting it again costs a read. FULL: a commit that was answered survives
@@ -56,11 +54,13 @@ class SqliteEngine:
     """
     Connections to the file at *path*, which is made, with its directory, at the first use.
 
-    observe   called with each SQLAlchemy engine that is made, to listen to its errors
+    wait_seconds   how long for a turn in this process, and then for other processes' locks
+    observe        called with each SQLAlchemy engine that is made, to listen to its errors
     """
 
-    def __init__(self, path: Path, observe: Callable[[AsyncEngine], None]) -> None:
+    def __init__(self, path: Path, wait_seconds: float, observe: Callable[[AsyncEngine], None]) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self._observe = observe
         self._turn = anyio.Lock(fast_acquire=True)
         self._thread: sqlite_driver.SqliteThread | None = None
@@ -89,16 +89,16 @@ class SqliteEngine:
         await self._writer.dispose()
         if self._thread is not None:
             self._thread.stop()
-            await anyio.to_thread.run_sync(self._thread.join, BUSY_SECONDS)
+            await anyio.to_thread.run_sync(self._thread.join, self._wait_seconds)
             self._thread = None
 
     async def _take_turn(self) -> None:
         try:
-            with anyio.fail_after(QUEUE_SECONDS):
+            with anyio.fail_after(self._wait_seconds):
                 await self._turn.acquire()
         except TimeoutError:
             raise DatabaseUnavailable(
-                f"{self._path} is locked: the transactions before this one took longer than {QUEUE_SECONDS:.0f} s"
+                f"{self._path} is locked: the transactions before this one took longer than {self._wait_seconds:g} s"
             ) from None
         except RuntimeError as error:
             raise RuntimeError(
@@ -112,7 +112,7 @@ class SqliteEngine:
         return await sqlite_driver.connect(
             self._path,
             begin="BEGIN IMMEDIATE",
-            busy_seconds=BUSY_SECONDS,
+            busy_seconds=self._wait_seconds,
             pragmas=_WRITER_PRAGMAS,
             thread=self._thread,
         )
@@ -120,7 +120,7 @@ class SqliteEngine:
     async def _connect_reader(self) -> sqlite_driver.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return await sqlite_driver.connect(
-            self._path, begin="BEGIN", busy_seconds=BUSY_SECONDS, pragmas=_READER_PRAGMAS
+            self._path, begin="BEGIN", busy_seconds=self._wait_seconds, pragmas=_READER_PRAGMAS
         )
 
     def _make(self, connect: Callable[[], Awaitable[sqlite_driver.Connection]], connections: int) -> AsyncEngine:
@@ -134,7 +134,7 @@ class SqliteEngine:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=QUEUE_SECONDS,
+            pool_timeout=self._wait_seconds,
         )
         self._observe(engine)
         return engine
