@@ -194,20 +194,20 @@ def _factory(make: Callable[..., object], *, is_per_message: bool) -> _Factory:
 
 
 def _is_a(instance: object, annotation: object) -> bool:
-    if not isinstance(annotation, type) or annotation is object:
-        return False
-    try:
-        return isinstance(instance, annotation)
-    except TypeError:  # a protocol that cannot be asked at run time
-        return False
+    return _derives(type(instance), annotation)
 
 
 def _makes(factory: _Factory, annotation: object) -> bool:
-    if factory.annotation == annotation:
-        return True
-    if not isinstance(annotation, type) or not isinstance(factory.annotation, type) or annotation is object:
+    made = factory.annotation
+    return made == annotation or (isinstance(made, type) and _derives(made, annotation))
+
+
+def _derives(cls: type, annotation: object) -> bool:
+    if not isinstance(annotation, type) or annotation is object:
         return False
+    if annotation in cls.__mro__:
+        return True
     try:
-        return issubclass(factory.annotation, annotation)
-    except TypeError:
+        return issubclass(cls, annotation)
+    except TypeError:  # a protocol that cannot be asked at run time
         return False

@@ -1,0 +1,66 @@
+import threading
+
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
+from eventbus.observability import (
+    EVENTS_HANDLED,
+    EVENTS_SKIPPED,
+    Count,
+    Counters,
+    command_span,
+    consumed,
+    current_traceparent,
+    process_span,
+    processed,
+    publish_span,
+    sent,
+)
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_counters_are_summed_over_the_labels_that_are_not_asked_for() -> None:
+    """The person on call asks for a type, a consumer or everything."""
+    counters = Counters()
+    counters.add(EVENTS_SKIPPED, 2, type="A", consumer="x")
+    counters.add(EVENTS_SKIPPED, type="B", consumer="x")
+    counters.add(EVENTS_HANDLED, 5)
+    assert counters.value(EVENTS_SKIPPED) == 3
+    assert counters.value(EVENTS_SKIPPED, type="A") == 2
+    assert counters.value(EVENTS_SKIPPED, consumer="x") == 3
+    assert counters.value(EVENTS_SKIPPED, type="C") == 0
+    assert counters.counts()[0] == Count(EVENTS_HANDLED, (), 5)
+
+
+def test_counters_lose_nothing_between_threads() -> None:
+    """Plain handlers run in worker threads."""
+    counters = Counters()
+    threads = [threading.Thread(target=lambda: [counters.add("n") for _ in range(5_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counters.value("n") == 20_000
+
+
+def test_the_traceparent_is_that_of_the_current_span() -> None:
+    """It goes into the events' headers."""
+    assert current_traceparent() is None
+    context = SpanContext(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, False, TraceFlags(1))
+    with trace.use_span(NonRecordingSpan(context)):
+        assert current_traceparent() == TRACEPARENT
+
+
+def test_without_an_sdk_everything_can_be_called() -> None:
+    """No exporter is needed, and a wrong traceparent of a stranger harms nobody."""
+    with (
+        process_span("orders", "g", 0, 1, 10, (TRACEPARENT, "garbage")),
+        publish_span("orders", 1),
+        command_span("A", "1"),
+    ):
+        sent("orders", 1, 0.1)
+        sent("orders", 1, 0.1, "BrokerUnavailable")
+        consumed("orders", "g", 1)
+        processed("orders", "g", 1, 0.1)
+        processed("orders", "g", 1, 0.1, "ValueError")
