@@ -1,0 +1,344 @@
+"""What a rebuild promises, on each database."""
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+from sqlalchemy import update
+
+from eventbus.clock import SystemClock
+from eventbus.database import Checkpoints, Database
+from eventbus.errors import CheckpointFenced
+from eventbus.projections import (
+    AnyProjection,
+    Generation,
+    Generations,
+    Rebuild,
+    RebuildProgress,
+    RebuildRefused,
+    RebuildResult,
+    View,
+    prepare_projections,
+    projects,
+)
+from tests.eventbus.projections.memory_log import Feeder, MemoryLog
+from tests.eventbus.projections.shop import (
+    TYPES,
+    OrderPaid,
+    OrderPlaced,
+    OrderSummaries,
+    OrderSummary,
+    Turnover,
+    placed,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def prepared(database: Database) -> Database:
+    await prepare_projections(database, [OrderSummaries, Turnover], SystemClock())
+    return database
+
+
+def log_of(orders: int, partitions: int = 3) -> MemoryLog:
+    log = MemoryLog(partitions)
+    for number in range(orders):
+        append_order(log, number)
+    return log
+
+
+def append_order(log: MemoryLog, number: int) -> None:
+    partition = number % len(log.partitions)
+    log.append(placed(f"o-{number}", customer_id=f"c-{number % 7}"), partition, stream=f"Order-o-{number}")
+    if number % 2:
+        log.append(OrderPaid(order_id=f"o-{number}"), partition, stream=f"Order-o-{number}")
+    if number % 5 == 0:
+        log.append_gap(partition)
+
+
+def rebuild(
+    log: MemoryLog,
+    database: Database,
+    projection: type[AnyProjection] = OrderSummaries,
+    *,
+    progress: Callable[[RebuildProgress], None] | None = None,
+    restart: bool = False,
+    skip_dead_letters: bool = False,
+    lease_seconds: float = 10,
+) -> Rebuild:
+    return Rebuild(
+        projection,
+        database=database,
+        transport=log.transport,
+        types=TYPES,
+        progress=progress,
+        restart=restart,
+        skip_dead_letters=skip_dead_letters,
+        lease_seconds=lease_seconds,
+    )
+
+
+async def generations(database: Database) -> list[Generation]:
+    async with database.reading() as connection:
+        return await Generations(SystemClock()).every(connection, "order_summaries")
+
+
+async def states(database: Database) -> list[tuple[int, str]]:
+    return [(row.generation, row.state) for row in await generations(database)]
+
+
+@pytest.mark.parametrize("projection", [OrderSummaries, Turnover])
+async def test_a_rebuild_gives_the_same_rows_and_the_live_runner_goes_on_with_them(
+    prepared: Database, projection: type[AnyProjection]
+) -> None:
+    """At exactly the offsets of the switch; the old generation is kept."""
+    log = log_of(60)
+    feeder = Feeder(log, projection, prepared)
+    await feeder.feed(10)
+    seen: list[RebuildProgress] = []
+    result = await rebuild(log, prepared, projection, progress=seen.append).run()
+    assert (result.generation, result.rows_compared, result.resumed) == (2, True, False)
+    assert list(result.positions.values()) == [len(records) for records in log.partitions]
+    assert result.tables[0].live_rows == result.tables[0].new_rows
+    assert [progress.phase for progress in seen][-1] == "live"
+    assert seen[-1].done == seen[-1].total == sum(map(len, log.partitions))
+    append_order(log, 60)
+    with pytest.raises(CheckpointFenced):
+        await feeder.feed()
+    feeder.claims.clear()
+    await feeder.feed()
+    assert [claim.build.generation for claim in feeder.claims.values()] == [2, 2, 2]
+    if projection is OrderSummaries:
+        assert await states(prepared) == [(1, "old"), (2, "live")]
+        assert await View(OrderSummaries, prepared).count() == 61
+        assert (await View(OrderSummaries, prepared).get("o-59")) is not None
+
+
+async def test_a_rebuild_never_passes_the_live_checkpoints(prepared: Database) -> None:
+    """Live runners that are behind, or not there: it stops where they are, and they go on from there."""
+    log = log_of(30)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    await feeder.feed(partitions=[0])
+    result = await rebuild(log, prepared).run()
+    assert list(result.positions.values()) == [len(log.partitions[0]), 0, 0]
+    feeder.claims.clear()
+    await feeder.feed()
+    assert await View(OrderSummaries, prepared).count() == 30
+
+
+async def test_orders_that_arrive_during_a_rebuild_are_in_the_new_generation(prepared: Database) -> None:
+    """Two live runners go on meanwhile, are fenced at the switch, claim again, and lose nothing."""
+    log = log_of(900, partitions=2)
+    done = anyio.Event()
+
+    async def live(partition: int) -> None:
+        feeder = Feeder(log, OrderSummaries, prepared)
+        while not (done.is_set() and partition in feeder.claims and _at_end(feeder, partition)):
+            try:
+                await feeder.feed(20, [partition])
+            except CheckpointFenced:
+                feeder.claims.clear()
+            await anyio.sleep(0.005)
+
+    def _at_end(feeder: Feeder, partition: int) -> bool:
+        return feeder.claims[partition].next_offset == len(log.partitions[partition])
+
+    async def arrive() -> None:
+        number = 900
+        while not done.is_set():
+            append_order(log, number)
+            number += 1
+            await anyio.sleep(0.005)
+
+    results: list[RebuildResult] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(live, 0)
+        group.start_soon(live, 1)
+        group.start_soon(arrive)
+        results += [await rebuild(log, prepared).run() for _ in range(2)]
+        await anyio.sleep(0.1)
+        done.set()
+    assert [result.generation for result in results] == [2, 3]
+    expected = OrderSummaries.fold(
+        event
+        for records in log.partitions
+        for record in records
+        if record is not None and (event := _event(record.value, dict(record.headers)["ce_type"])) is not None
+    )
+    rows = await View(OrderSummaries, prepared).select(limit=10_000)
+    assert sorted(rows, key=lambda row: row.order_id) == sorted(expected, key=lambda row: row.order_id)
+
+
+def _event(value: bytes | None, kind: bytes | None) -> OrderPlaced | OrderPaid | None:
+    cls = {b"OrderPlaced": OrderPlaced, b"OrderPaid": OrderPaid}[kind or b""]
+    return cls.model_validate_json(value or b"")
+
+
+async def test_a_rebuild_that_was_stopped_goes_on_from_its_exact_checkpoint(prepared: Database) -> None:
+    """Nothing is read again, nothing is left out: the rows agree at the switch."""
+    log = log_of(300)
+    await Feeder(log, OrderSummaries, prepared).feed()
+    positions: list[int] = []
+
+    with anyio.CancelScope() as scope:
+
+        def stop(progress: RebuildProgress) -> None:
+            positions.append(progress.done)
+            if progress.done > 200:
+                scope.cancel()
+
+        await rebuild(log, prepared, progress=stop).run()
+    assert scope.cancelled_caught
+    assert await states(prepared) == [(1, "live"), (2, "building")]
+    stopped_at = positions[-1]
+    resumed: list[RebuildProgress] = []
+    result = await rebuild(log, prepared, progress=resumed.append).run()
+    assert (result.generation, result.resumed) == (2, True)
+    assert resumed[0].done >= stopped_at
+    assert await states(prepared) == [(1, "old"), (2, "live")]
+
+
+async def test_two_rebuilds_of_one_projection_refuse_each_other(prepared: Database) -> None:
+    """The lease of the first one is renewed, so the second one gives up with its name."""
+    log = log_of(20)
+    await Feeder(log, OrderSummaries, prepared).feed()
+    refused: list[str] = []
+
+    async def second() -> None:
+        with pytest.raises(RebuildRefused) as error:
+            await rebuild(log, prepared, lease_seconds=0.3).run()
+        refused.append(str(error.value))
+
+    async with prepared.transaction() as connection:
+        await Generations(SystemClock()).begin_building(connection, OrderSummaries, "host:1", 0.4)
+        held = (await Generations(SystemClock()).every(connection, "order_summaries"))[-1]
+    async with anyio.create_task_group() as group:
+        group.start_soon(second)
+        while not refused:
+            async with prepared.transaction() as connection:
+                await Generations(SystemClock()).renew(connection, held, "building", 0.4)
+            await anyio.sleep(0.1)
+    assert "is being rebuilt by host:1: wait for it, or stop it" in refused[0]
+
+
+async def test_a_log_whose_start_was_cut_is_refused_before_anything_is_made(prepared: Database) -> None:
+    """What was before cannot be read any more."""
+    log = log_of(20)
+    await Feeder(log, OrderSummaries, prepared).feed()
+    log.start = 3
+    with pytest.raises(RebuildRefused, match="begins at offset 3, what was before is gone"):
+        await rebuild(log, prepared).run()
+    assert await states(prepared) == [(1, "live")]
+
+
+async def test_the_first_event_that_fails_stops_a_rebuild_with_its_position(prepared: Database) -> None:
+    """Live it became a dead letter, and the rebuild can be told to pass over those."""
+    log = log_of(20)
+    log.append(placed("o-bad", total="-1"), 1, stream="Order-o-bad")
+    offset = len(log.partitions[1]) - 1
+    await Feeder(log, OrderSummaries, prepared).feed()
+    with pytest.raises(RebuildRefused, match=f"stopped at orders-1 offset {offset}: OrderSummaries.placed: ValueError"):
+        await rebuild(log, prepared).run()
+    assert await states(prepared) == [(1, "live"), (2, "building")]
+    result = await rebuild(log, prepared, skip_dead_letters=True).run()
+    assert (result.generation, result.resumed) == (2, True)
+
+
+async def test_rows_that_differ_are_not_switched_to_and_their_keys_are_shown(prepared: Database) -> None:
+    """At the same offsets, the same code must give the same rows; the next rebuild begins anew."""
+    log = log_of(40)
+    await Feeder(log, OrderSummaries, prepared).feed()
+    async with prepared.transaction() as connection:
+        live = OrderSummaries.tables(1)[0]
+        await connection.execute(update(live).where(live.c.order_id.in_(["o-7", "o-8"])).values(status="altered"))
+    with pytest.raises(RebuildRefused, match=r"40 rows live, 40 new\): keys o-7, o-8.*raise version=1"):
+        await rebuild(log, prepared).run()
+    assert await states(prepared) == [(1, "live"), (2, "old")]
+    with pytest.raises(RebuildRefused, match="o-7"):
+        await rebuild(log, prepared).run()
+    assert await states(prepared) == [(1, "live"), (2, "old"), (3, "old")]
+
+
+async def test_a_new_version_is_built_beside_the_live_one_and_only_counted(prepared: Database) -> None:
+    """The rows are meant to differ; the old release is told what has happened."""
+
+    class Newer(OrderSummaries, topics=["orders"], name="order_summaries", version=2):
+        @projects(OrderPaid)
+        def paid(self, row: OrderSummary | None, event: OrderPaid) -> OrderSummary | None:
+            return row and row.replace(status="settled")
+
+    log = log_of(20)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    await feeder.feed()
+    result = await rebuild(log, prepared, Newer).run()
+    assert (result.generation, result.version, result.rows_compared) == (2, 2, False)
+    assert (result.tables[0].live_rows, result.tables[0].new_rows) == (20, 20)
+    assert await View(Newer, prepared).count(status="settled") == 10
+    await prepare_projections(prepared, [Newer], SystemClock())
+
+
+async def test_a_live_runner_waits_for_a_switch_and_takes_over_when_the_rebuilder_has_died(prepared: Database) -> None:
+    """The lease on `switching` is short; the rebuild that comes later goes on with what was built."""
+    log = log_of(20)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    await feeder.feed()
+    tables = Generations(SystemClock())
+    async with prepared.transaction() as connection:
+        build, _ = await tables.begin_building(connection, OrderSummaries, "host:1", 0.5)
+        await tables.renew(connection, build, "switching", 0.5)
+        for checkpoint in await Checkpoints().read(connection, "order_summaries", 1):
+            await Checkpoints().claim(connection, "order_summaries", 1, checkpoint.log)
+    append_order(log, 20)
+    with pytest.raises(CheckpointFenced):
+        await feeder.feed()
+    started = anyio.current_time()
+    feeder.claims.clear()
+    await feeder.feed()
+    assert 0.2 < anyio.current_time() - started < 2
+    assert await View(OrderSummaries, prepared).count() == 21
+
+
+async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_again(prepared: Database) -> None:
+    """Whatever the clocks say: the epochs decide, and the switch is repeated at the new offsets."""
+    log = log_of(50)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    await feeder.feed()
+    taken: list[int] = []
+
+    def take_over(progress: RebuildProgress) -> None:
+        if progress.phase == "comparing" and not taken:
+            taken.append(progress.done)
+            append_order(log, 50)
+
+    work = rebuild(log, prepared, progress=take_over)
+    compare = work._compare
+
+    async def compare_slowly(*arguments: object, **options: object) -> object:
+        found = await compare(*arguments, **options)  # type: ignore[arg-type]
+        if taken and len(taken) == 1:
+            taken.append(0)
+            async with prepared.transaction() as connection:
+                for checkpoint in await Checkpoints().read(connection, "order_summaries", 1):
+                    await Checkpoints().claim(connection, "order_summaries", 1, checkpoint.log)
+        return found
+
+    work._compare = compare_slowly  # type: ignore[method-assign, assignment]
+    result = await work.run()
+    assert len(taken) == 2
+    assert await states(prepared) == [(1, "old"), (2, "live")]
+    feeder.claims.clear()
+    await feeder.feed()
+    assert await View(OrderSummaries, prepared).count() == 51
+    assert result.generation == 2
+
+
+async def test_a_view_of_a_log_that_was_lost_is_rebuilt_from_the_new_one(prepared: Database) -> None:
+    """Its checkpoints belong to another log, so nothing can be compared; it is built to the end."""
+    await Feeder(log_of(20), OrderSummaries, prepared).feed()
+    log = log_of(10)
+    log.cluster_id = "another"
+    result = await rebuild(log, prepared).run()
+    assert result.rows_compared is False
+    await Feeder(log, OrderSummaries, prepared).feed()
+    assert await View(OrderSummaries, prepared).count() == 10
