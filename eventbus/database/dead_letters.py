@@ -120,7 +120,7 @@ class DeadLetters:
     async def count(self, connection: AsyncConnection) -> dict[str, int]:
         """How many letters each consumer has; those without any are missing."""
         statement = select(dead_letters.c.consumer, func.count()).group_by(dead_letters.c.consumer)
-        return dict(await connection.execute(statement))
+        return dict((await connection.execute(statement)).all())
 
 
 def _letter(row: Row[tuple[object, ...]]) -> DeadLetter:

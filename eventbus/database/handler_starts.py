@@ -41,4 +41,4 @@ class HandlerStarts:
             handler_starts.c.topic_id == log.topic_id,
             handler_starts.c.partition == log.partition,
         )
-        return dict(await connection.execute(statement))
+        return dict((await connection.execute(statement)).all())

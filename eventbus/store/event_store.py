@@ -176,7 +176,7 @@ async def _append_on_postgresql(connection: AsyncConnection, appends: Sequence[A
     ids = [event.envelope.id for append in appends for event in append.events]
     await connection.execute(delete(events).where(events.c.id.in_(ids)))
     versions = select(events.c.stream, func.max(events.c.version)).where(events.c.stream.in_(streams))
-    return dict(await connection.execute(versions.group_by(events.c.stream)))
+    return dict((await connection.execute(versions.group_by(events.c.stream))).all())
 
 
 def _rows(appends: Sequence[Append]) -> list[tuple[Value, ...]]:
