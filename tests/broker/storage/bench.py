@@ -8,7 +8,7 @@ from typing import Any
 from broker.clock import ManualClock
 from broker.records import Compression, NewRecord, Record, build_batch, parse_header
 from broker.records.header import write_header
-from broker.storage import Appended, AppendOrigin, FileSystem, LogConfig, PartitionLog
+from broker.storage import Appended, AppendOrigin, LogConfig, PartitionLog
 from tests.broker.storage.faulty_files import FaultyFileSystem
 
 NOW = 1_700_000_000_000
