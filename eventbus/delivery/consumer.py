@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -25,7 +25,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from eventbus.database.checkpoints import LogPartition
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.lane import Lane
-from eventbus.delivery.subscription import Claim, Subscription
+from eventbus.delivery.subscription import C, Claim, Subscription
 from eventbus.delivery.wakeup import Wakeup
 from eventbus.errors import BrokerUnavailable, CheckpointFenced, DatabaseUnavailable, ForeignLog
 from eventbus.observability import consumed, processed
@@ -80,7 +80,7 @@ class Consumer:
     def __init__(
         self,
         transport: Transport,
-        subscription: Subscription,
+        subscription: Subscription[C],
         *,
         instance_id: str | None = None,
         claimed: Callable[[], None] | None = None,
@@ -90,7 +90,8 @@ class Consumer:
         shutdown_seconds: float = 10.0,
     ) -> None:
         self._transport = transport
-        self._subscription = subscription
+        # Every claim that it is given comes from itself, so its own kind of claim need not be known here.
+        self._subscription = cast("Subscription[Claim]", subscription)
         self._instance_id = instance_id
         self._claimed = claimed
         self._batch_max = batch_max

@@ -24,7 +24,7 @@ import anyio
 from eventbus.database import Checkpoint, Checkpoints, Database, DeadLetters, HandlerStarts, Inbox, LogPartition
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.incoming import Call, Incoming, Sorting, Undecodable, Unhandled, dead_letter
-from eventbus.delivery.subscription import Claim, check_within
+from eventbus.delivery.subscription import check_within
 from eventbus.errors import CheckpointFenced, ConcurrencyConflict, DatabaseUnavailable, ForeignLog
 from eventbus.handlers.invocation import Invocation
 from eventbus.messages import Event
@@ -54,7 +54,9 @@ _PASS = (DatabaseUnavailable, CheckpointFenced, ForeignLog)
 
 
 @dataclass(slots=True)
-class _Claim:
+class EventClaim:
+    """A partition claimed for the service's handlers; *first_offsets*: where each handler's part of it begins."""
+
     checkpoint: Checkpoint
     next_offset: int
     first_offsets: Mapping[str, int]
@@ -128,7 +130,7 @@ class EventDelivery:
     def topics(self) -> Sequence[str]:
         return self._topics
 
-    async def claim(self, log: LogPartition, start: int, end: int) -> Claim:
+    async def claim(self, log: LogPartition, start: int, end: int) -> EventClaim:
         async with self._database.transaction() as connection:
             checkpoint = await self._checkpoints.claim(connection, self.name, _GENERATION, log)
             next_offset = start if checkpoint.next_offset is None else checkpoint.next_offset
@@ -144,7 +146,7 @@ class EventDelivery:
             if (passed_over := first_offset - start) > 0:
                 place = (handler, log.topic)
                 self._skipped[place] = self._skipped.get(place, 0) + passed_over
-        return _Claim(checkpoint, next_offset, {**first_offsets, **new})
+        return EventClaim(checkpoint, next_offset, {**first_offsets, **new})
 
     def claimed(self) -> None:
         """Every partition of an assignment has been claimed: says once what new handlers will not see."""
@@ -152,12 +154,10 @@ class EventDelivery:
         for (handler, topic), count in skipped.items():
             _log.info("handler %s is new here: %d earlier records of %s are not for it", handler, count, topic)
 
-    async def release(self, claim: Claim) -> None:
+    async def release(self, claim: EventClaim) -> None:
         """Nothing is held outside of transactions."""
 
-    async def apply(self, claim: Claim, records: Sequence[IncomingRecord], next_offset: int) -> None:
-        if not isinstance(claim, _Claim):
-            raise TypeError(f"a claim of another subscription: {claim!r}")
+    async def apply(self, claim: EventClaim, records: Sequence[IncomingRecord], next_offset: int) -> None:
         at = 0
         while at < len(records):
             part = records[at : at + self._slice]
@@ -172,7 +172,7 @@ class EventDelivery:
         fitting = int(records * _SLICE_SECONDS / max(seconds, 1e-6))
         self._slice = max(1, min(fitting, self._slice * 4, 10_000))
 
-    async def _apply_slice(self, claim: _Claim, records: Sequence[IncomingRecord], next_offset: int) -> None:
+    async def _apply_slice(self, claim: EventClaim, records: Sequence[IncomingRecord], next_offset: int) -> None:
         works = self._sort(claim, records)
         limit = largest = max(1, len(works))
         suspect: tuple[int, _Failed | None] | None = None
@@ -215,7 +215,7 @@ class EventDelivery:
         """The checkpoint behind the first *count* works: what lies up to the next one is passed over."""
         return next_offset if count >= len(works) else works[count].record.offset
 
-    def _sort(self, claim: _Claim, records: Sequence[IncomingRecord]) -> list[_Work]:
+    def _sort(self, claim: EventClaim, records: Sequence[IncomingRecord]) -> list[_Work]:
         works: list[_Work] = []
         for record in records:
             found = self._sorting.sort(record, claim.first_offsets)
@@ -241,7 +241,7 @@ class EventDelivery:
             )
         self._counters.add(EVENTS_SKIPPED, type=kind)
 
-    async def _together(self, claim: _Claim, works: Sequence[_Work], next_offset: int) -> None:
+    async def _together(self, claim: EventClaim, works: Sequence[_Work], next_offset: int) -> None:
         """All works in one transaction. Raises _Failed for a handler's failure, after rolling back."""
         handled: dict[str, int] = {}
         repeated = 0
@@ -285,7 +285,7 @@ class EventDelivery:
             if isinstance(work, Undecodable):
                 self._say_dead(work.record, work.error, None, 0)
 
-    async def _alone(self, claim: _Claim, work: _Work, next_offset: int, failed: _Failed | None) -> None:
+    async def _alone(self, claim: EventClaim, work: _Work, next_offset: int, failed: _Failed | None) -> None:
         """One record, each of its handlers in a transaction of its own."""
         if isinstance(work, Undecodable):
             await self._together(claim, [work], next_offset)
@@ -296,7 +296,7 @@ class EventDelivery:
             await self._until_settled(claim, work, call, behind, error)
 
     async def _until_settled(
-        self, claim: _Claim, work: Incoming, call: Call, next_offset: int, error: Exception | None
+        self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception | None
     ) -> None:
         """One handler, until it succeeds or its attempts are used up; *error*: how the first one failed, if it did."""
         options = call.invocation.definition.options
@@ -328,7 +328,7 @@ class EventDelivery:
             else:
                 return
 
-    async def _attempt(self, claim: _Claim, work: Incoming, call: Call, next_offset: int, attempt: int) -> None:
+    async def _attempt(self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, attempt: int) -> None:
         async with self._transactions.begin() as transaction:
             checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
             is_new = bool(await self._inbox.admit(transaction.connection, self.name, [call.inbox_id]))
@@ -344,7 +344,7 @@ class EventDelivery:
             self._counters.add(EVENTS_REPEATED)
 
     async def _bury(
-        self, claim: _Claim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
+        self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
     ) -> None:
         handler = call.invocation.definition.name
         letter = dead_letter(self.name, work.record, error, handler=handler, attempts=attempts)
@@ -384,7 +384,7 @@ class EventDelivery:
             error,
         )
 
-    def _span(self, claim: _Claim, works: Sequence[_Work]) -> AbstractContextManager[object]:
+    def _span(self, claim: EventClaim, works: Sequence[_Work]) -> AbstractContextManager[object]:
         creators = dict.fromkeys(
             work.envelope.traceparent for work in works if isinstance(work, Incoming) and work.envelope.traceparent
         )

@@ -1,7 +1,7 @@
 """What a `Consumer` drives: the port between reading the log and doing something with it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from eventbus.database.checkpoints import LogPartition
 from eventbus.errors import ForeignLog
@@ -22,7 +22,10 @@ class Claim(Protocol):
         ...
 
 
-class Subscription(Protocol):
+C = TypeVar("C", bound=Claim)
+
+
+class Subscription(Protocol[C]):
     """
     Effects of records, with their checkpoints, in the service's database.
 
@@ -45,7 +48,7 @@ class Subscription(Protocol):
         """The topics to read."""
         ...
 
-    async def claim(self, log: LogPartition, start: int, end: int) -> Claim:
+    async def claim(self, log: LogPartition, start: int, end: int) -> C:
         """
         Takes a partition over: from here on an earlier owner's `apply` ends in CheckpointFenced.
 
@@ -56,7 +59,7 @@ class Subscription(Protocol):
         """
         ...
 
-    async def apply(self, claim: Claim, records: Sequence[IncomingRecord], next_offset: int) -> None:
+    async def apply(self, claim: C, records: Sequence[IncomingRecord], next_offset: int) -> None:
         """
         One transaction: the effects of *records* and the checkpoint at *next_offset*; then `claim.next_offset` is it.
 
@@ -68,7 +71,7 @@ class Subscription(Protocol):
         """
         ...
 
-    async def release(self, claim: Claim) -> None:
+    async def release(self, claim: C) -> None:
         """The claim will not be used again. Does not raise; the checkpoint stays."""
         ...
 
