@@ -1,0 +1,1 @@
+from tests.contracts.databases import *  # noqa: F403 (the fixtures)
