@@ -25,6 +25,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 EVENTS_HANDLED: Final = "events.handled"
 EVENTS_REPEATED: Final = "events.repeated"
 """Dropped by the inbox: the relay had published them twice."""
+EVENTS_PROJECTED: Final = "events.projected"
+"""Applied to a view; labelled by consumer, the projection."""
 EVENTS_SKIPPED: Final = "events.skipped"
 """Of a type that no handler of this service takes; labelled by type."""
 EVENTS_RETRIED: Final = "events.retried"

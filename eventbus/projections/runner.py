@@ -23,7 +23,7 @@ from eventbus.database.dead_letters import DeadLetter, DeadLetters
 from eventbus.database.engine import Database
 from eventbus.database.inbox import Inbox
 from eventbus.errors import CheckpointFenced, ForeignLog, Unavailable, UndecodableMessage
-from eventbus.observability import EVENTS_DEAD_LETTERED, EVENTS_HANDLED, EVENTS_REPEATED, EVENTS_RETRIED, Counters
+from eventbus.observability import EVENTS_DEAD_LETTERED, EVENTS_PROJECTED, EVENTS_REPEATED, EVENTS_RETRIED, Counters
 from eventbus.projections.build import Build, ProjectedEvent
 from eventbus.projections.definition import AnyProjection, EventFailed
 from eventbus.projections.generations import Generations
@@ -159,7 +159,7 @@ class ProjectionRunner:
             moved = await self._checkpoints.advance(connection, claim.checkpoint, piece.next_offset)
             applied = await self._write(connection, claim.build, events, letters)
         claim.checkpoint = moved
-        self._counters.add(EVENTS_HANDLED, applied, consumer=self.name)
+        self._counters.add(EVENTS_PROJECTED, applied, consumer=self.name)
         if repeated := len(events) - applied:
             self._counters.add(EVENTS_REPEATED, repeated, consumer=self.name)
         if letters:
