@@ -52,11 +52,11 @@ class Database:
         self._engine = engine
 
     @classmethod
-    def from_url(cls, url: str, *, wait_seconds: float = 10.0) -> "Database":
+    def from_url(cls, url: str, *, wait_seconds: float = 5.0) -> "Database":
         """
         The database that *url* names (see `eventbus.database.url`). Raises InvalidConfiguration.
 
-        wait_seconds   how long for a connection, or for SQLite's lock, before it is DatabaseUnavailable
+        wait_seconds   how long for a connection or for somebody's lock, before it is DatabaseUnavailable
         """
         parsed = parse_database_url(url)
         if isinstance(parsed, SqliteFile):
@@ -117,9 +117,10 @@ class _PostgresqlEngine:
     """A pool over asyncpg. Reading shares it: the isolation level is set for the time of a checkout."""
 
     def __init__(self, server: PostgresqlServer, name: str, wait_seconds: float) -> None:
+        settings = {"lock_timeout": f"{wait_seconds * 1000:.0f}", **server.settings}
         self._engine = create_async_engine(
             server.url,
-            connect_args={"timeout": wait_seconds, **server.arguments},
+            connect_args={"timeout": wait_seconds, **server.arguments, "server_settings": settings},
             pool_size=10,
             max_overflow=10,
             pool_timeout=wait_seconds,

@@ -30,10 +30,11 @@ class SqliteFile:
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlServer:
-    """A PostgreSQL database: SQLAlchemy's URL, with the driver in it, and what goes to the driver's connect."""
+    """A PostgreSQL database: the URL with the driver in it, the driver's arguments, the session's settings."""
 
     url: sqlalchemy.URL
     arguments: Mapping[str, object]
+    settings: Mapping[str, str]
 
 
 def parse_database_url(url: str) -> SqliteFile | PostgresqlServer:
@@ -72,6 +73,7 @@ def _postgresql(url: sqlalchemy.URL) -> PostgresqlServer:
     if not url.database:
         raise InvalidConfiguration(f"{VARIABLE} names no database: {_FORMS}")
     arguments: dict[str, object] = {}
+    settings: dict[str, str] = {}
     for name, value in url.query.items():
         match name:
             case "host":
@@ -88,11 +90,11 @@ def _postgresql(url: sqlalchemy.URL) -> PostgresqlServer:
                     raise InvalidConfiguration(f"{VARIABLE} has connect_timeout={value}: it is a number of seconds")
                 arguments["timeout"] = float(value)
             case "application_name":
-                arguments["server_settings"] = {"application_name": value}
+                settings["application_name"] = str(value)
             case _:
                 raise InvalidConfiguration(
                     f"{VARIABLE} has the option {name!r}, which is not known: "
                     "application_name, connect_timeout, host and sslmode are"
                 )
     query = {name: value for name, value in url.query.items() if name == "host"}
-    return PostgresqlServer(url.set(drivername="postgresql+asyncpg", query=query), arguments)
+    return PostgresqlServer(url.set(drivername="postgresql+asyncpg", query=query), arguments, settings)

@@ -130,6 +130,22 @@ async def test_an_empty_wait_ends_with_words(numbers: Database, database_url: st
         await hurried.aclose()
 
 
+async def test_a_lock_that_is_held_too_long_makes_postgresql_unavailable(postgres_url: str) -> None:
+    """A row that another transaction keeps is waited for, and then it is as if the database were away."""
+    database = Database.from_url(postgres_url, wait_seconds=0.1)
+    lock = text("LOCK TABLE eventbus_inbox")
+    try:
+        async with database.transaction() as holding:
+            await holding.execute(lock)
+            with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+                async with database.transaction() as connection:
+                    await connection.execute(lock)
+        async with database.transaction() as connection:
+            await connection.execute(lock)
+    finally:
+        await database.aclose()
+
+
 async def test_postgresql_that_goes_away_is_unavailable_and_is_found_again(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:

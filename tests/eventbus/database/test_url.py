@@ -29,7 +29,8 @@ def test_libpqs_options_are_translated_for_the_driver() -> None:
         "postgresql://db/orders?sslmode=require&application_name=shop&connect_timeout=3&host=/run/postgresql"
     )
     assert isinstance(server, PostgresqlServer)
-    assert server.arguments == {"ssl": "require", "server_settings": {"application_name": "shop"}, "timeout": 3.0}
+    assert server.arguments == {"ssl": "require", "timeout": 3.0}
+    assert server.settings == {"application_name": "shop"}
     assert dict(server.url.query) == {"host": "/run/postgresql"}
 
 
