@@ -114,7 +114,14 @@ def handles(
     made = Mark(message_type, options)
 
     def mark(function: Callable[..., object]) -> Callable[..., object]:
-        setattr(function, MARK, (*getattr(function, MARK, ()), made))
+        other: Mark | None = getattr(function, MARK, None)
+        if other is not None:
+            # Its name stands for it in checkpoints and dead letters, and could not say which of them is meant.
+            raise DefinitionError(
+                f"{function.__module__}.{function.__qualname__} handles {other.message_type.__name__} already, and is "
+                f"marked for {message_type.__name__} too: write a function for each"
+            )
+        setattr(function, MARK, made)
         return function
 
     return mark

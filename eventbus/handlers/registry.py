@@ -20,7 +20,7 @@ _POSITIONAL: Final = frozenset({inspect.Parameter.POSITIONAL_ONLY, inspect.Param
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HandlerDefinition:
-    """A marked function and one message type that it handles."""
+    """A marked function."""
 
     name: str
     """`module.function`: stable as long as nobody moves it."""
@@ -44,10 +44,9 @@ def find_handlers(modules: Iterable[ModuleType], faults: Faults) -> Iterator[Han
     for module in modules:
         found = {id(value): value for value in vars(module).values() if _is_defined_in(module, value)}
         for function in found.values():
-            marks: tuple[Mark, ...] = getattr(function, MARK, ())
-            for mark in reversed(marks):
-                with faults.collected():
-                    yield _definition(function, mark)
+            mark: Mark = getattr(function, MARK)
+            with faults.collected():
+                yield _definition(function, mark)
 
 
 class Handlers:

@@ -20,7 +20,7 @@ from eventbus.projections.row import Row
 
 E = TypeVar("E", bound=Event)
 S = TypeVar("S")
-R = TypeVar("R", bound=Row)
+R = TypeVar("R")  # unbounded: mypy takes "OrderSummary | None" for it, which is no Row
 Returned = TypeVar("Returned", bound=Row | None)
 
 Writer = Callable[[AsyncConnection, Sequence[Event]], Awaitable[None]]

@@ -103,7 +103,8 @@ class Shop(Aggregate, topic="shops"):
         (
             (
                 "class Paid(Event, topic='p'): pass\nclass Other(Event, topic='p', name='Paid'): pass\n"
-                "@handles(Paid)\n@handles(Other)\nasync def paid(event: Paid | Other) -> None: ..."
+                "@handles(Paid)\nasync def paid(event: Paid) -> None: ...\n"
+                "@handles(Other)\nasync def other(event: Other) -> None: ..."
             ),
             "two classes are the event 'Paid': m.Paid (v1) and m.Other (v1)",
         ),
