@@ -2,13 +2,13 @@
 
 import argparse
 
-import uvicorn
+from eventbus.http import serve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="order-service", description="Serves orders over HTTP.")
     parser.add_argument("--port", type=int, default=8001, help="the TCP port (default: 8001)")
-    uvicorn.run("order_service.service:api", host="127.0.0.1", port=parser.parse_args().port, access_log=False)
+    serve("order_service.service:api", port=parser.parse_args().port)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 import argparse
 
-import uvicorn
+from eventbus.http import serve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="payment-service", description="Serves payments over HTTP.")
     parser.add_argument("--port", type=int, default=8002, help="the TCP port (default: 8002)")
-    uvicorn.run("payment_service.service:api", host="127.0.0.1", port=parser.parse_args().port, access_log=False)
+    serve("payment_service.service:api", port=parser.parse_args().port)
 
 
 if __name__ == "__main__":

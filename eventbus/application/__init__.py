@@ -1,0 +1,5 @@
+"""The composition root: an application is built from modules, checked as a whole, and run."""
+
+from eventbus.application.application import Application
+
+__all__ = ["Application"]
