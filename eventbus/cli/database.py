@@ -1,0 +1,63 @@
+"""`eventbus database`: the schema of the framework's tables."""
+
+import typer
+
+from eventbus.cli.output import print_json, print_line
+from eventbus.cli.target import AppOption, DatabaseOption, JsonOption, ServiceOption, open_database
+
+app = typer.Typer(help="The framework's tables in a service's database.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command(epilog="Example: eventbus database upgrade --database postgresql://localhost/orders")
+def upgrade(
+    app: AppOption = None, database: DatabaseOption = None, service: ServiceOption = None, json: JsonOption = False
+) -> None:
+    """
+    Bring the tables to what this version needs; a database that has none gets them.
+
+    Safe beside running services and other upgrades. A service never changes an existing schema by itself.
+    """
+    import anyio
+
+    from eventbus.database import Migrations
+
+    async def work() -> None:
+        async with open_database(app, database, service, make=True) as opened:
+            applied = await Migrations(opened).upgrade()
+            revision = await Migrations(opened).current()
+        if json:
+            print_json({"database": opened.name, "revision": revision, "applied": applied})
+        elif applied:
+            print_line(f"{opened.name}: applied {', '.join(applied)}, is at {revision}")
+        else:
+            print_line(f"{opened.name}: is at {revision}, nothing to do")
+
+    anyio.run(work)
+
+
+@app.command(epilog="Example: eventbus database current --service order-service")
+def current(
+    app: AppOption = None, database: DatabaseOption = None, service: ServiceOption = None, json: JsonOption = False
+) -> None:
+    """Show the revision of the tables, and whether it is the one that this version needs."""
+    import anyio
+
+    from eventbus.database import Migrations
+    from eventbus.errors import SchemaOutdated
+
+    async def work() -> None:
+        problem: str | None = None
+        async with open_database(app, database, service, make=True) as opened:
+            revision = await Migrations(opened).current()
+            try:
+                await Migrations(opened).check()
+            except SchemaOutdated as outdated:
+                problem = str(outdated)
+        if json:
+            print_json(
+                {"database": opened.name, "revision": revision, "is_current": problem is None, "problem": problem}
+            )
+        else:
+            print_line(f"{opened.name}: {revision or 'no tables'}" + (f"; {problem}" if problem else ", up to date"))
+
+    anyio.run(work)

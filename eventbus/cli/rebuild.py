@@ -1,0 +1,145 @@
+"""A rebuild on the terminal: a bar with rate and time left, or a line of JSON a step."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from eventbus.cli.output import print_json, print_line
+from eventbus.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from eventbus.application import Application
+    from eventbus.projections import AnyProjection, RebuildProgress, RebuildResult
+
+_JSON_EVERY_SECONDS: Final = 0.5
+
+
+async def rebuild_projection(
+    application: "Application", name: str, restart: bool, skip_dead_letters: bool, json: bool
+) -> None:
+    """Rebuilds and shows it. Raises InvalidConfiguration for an unknown name; what a Rebuild raises."""
+    from eventbus.database import Migrations
+    from eventbus.projections import Rebuild
+
+    projection = _find(application, name)
+    async with application.connected() as connection:
+        await Migrations(application.database).check()
+
+        def work(progress: "Callable[[RebuildProgress], None]") -> Rebuild:
+            return Rebuild(
+                projection,
+                database=application.database,
+                transport=connection.transport,
+                types=application.model.types,
+                progress=progress,
+                restart=restart,
+                skip_dead_letters=skip_dead_letters,
+                clock=application.clock,
+            )
+
+        if json:
+            _print_result(await work(JsonSteps()).run())
+            return
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns) as bar:
+            result = await work(_Bar(bar, name)).run()
+        print_line(words(result))
+
+
+class JsonSteps:
+    """Prints progress as JSON, at most twice a second and at each change of the phase."""
+
+    def __init__(self) -> None:
+        self._phase: str | None = None
+        self._printed_at = 0.0
+
+    def __call__(self, progress: "RebuildProgress") -> None:
+        now = time.monotonic()
+        if progress.phase == self._phase and now - self._printed_at < _JSON_EVERY_SECONDS:
+            return
+        self._phase, self._printed_at = progress.phase, now
+        left = progress.seconds_left
+        print_json(
+            {
+                "projection": progress.projection,
+                "generation": progress.generation,
+                "phase": progress.phase,
+                "done": progress.done,
+                "total": progress.total,
+                "per_second": round(progress.per_second),
+                "seconds_left": None if left is None else round(left, 1),
+            }
+        )
+
+
+class _Bar:
+    def __init__(self, bar: "Progress", name: str) -> None:
+        self._bar = bar
+        self._name = name
+        self._task: TaskID | None = None
+
+    def __call__(self, progress: "RebuildProgress") -> None:
+        description = f"{self._name} generation {progress.generation}: {progress.phase}"
+        if self._task is None:
+            self._task = self._bar.add_task(description, total=progress.total, rate=0.0)
+        self._bar.update(
+            self._task,
+            description=description,
+            completed=progress.done,
+            total=progress.total,
+            rate=progress.per_second,
+        )
+
+
+def words(result: "RebuildResult") -> str:
+    """A finished rebuild in a sentence or two."""
+    rows = "; ".join(
+        f"{table.table}: {table.new_rows} rows"
+        + ("" if table.live_rows is None or result.rows_compared else f" ({table.live_rows} before)")
+        for table in result.tables
+    )
+    agreed = "equal to the ones before, row by row" if result.rows_compared else "not comparable with the ones before"
+    again = ", gone on with after an interruption" if result.resumed else ""
+    return (
+        f"{result.projection}: generation {result.generation} (version {result.version}) is live{again}, after "
+        f"{result.seconds:.1f} s, at offset {sum(result.positions.values())}. {rows}; {agreed}. "
+        "The generation before is kept."
+    )
+
+
+def _print_result(result: "RebuildResult") -> None:
+    print_json(
+        {
+            "projection": result.projection,
+            "generation": result.generation,
+            "version": result.version,
+            "resumed": result.resumed,
+            "rows_compared": result.rows_compared,
+            "tables": [
+                {"table": table.table, "live_rows": table.live_rows, "new_rows": table.new_rows}
+                for table in result.tables
+            ],
+            "offset": sum(result.positions.values()),
+            "seconds": round(result.seconds, 3),
+        }
+    )
+
+
+def _find(application: "Application", name: str) -> "type[AnyProjection]":
+    known = {projection.projection_name: projection for projection in application.projections}
+    if name not in known:
+        raise InvalidConfiguration(
+            f"{application.name} has no projection {name!r}; it has {', '.join(sorted(known)) or 'none'}."
+        )
+    return known[name]

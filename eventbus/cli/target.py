@@ -1,0 +1,102 @@
+"""
+What a command works on: an application, or just a service's database.
+"""
+
+import importlib
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from eventbus.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from eventbus.application import Application
+    from eventbus.database import Database
+
+AppOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--app", envvar="EVENTBUS_APP", metavar="MODULE:ATTRIBUTE", help="The service's eventbus.Application."
+    ),
+]
+DatabaseOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--database", envvar="EVENTBUS_DATABASE_URL", metavar="URL", help="The service's database."),
+]
+ServiceOption: TypeAlias = Annotated[
+    str | None, typer.Option("--service", metavar="NAME", help="The service, whose database is where it is by default.")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+
+
+def load_application(reference: str | None) -> "Application":
+    """
+    The application that `module:attribute` names, imported from the working directory or the installed packages.
+
+    Raises InvalidConfiguration, with the part of the reference that is wrong; whatever the module raises.
+    """
+    from eventbus.application import Application
+
+    if reference is None:
+        raise InvalidConfiguration("Say which application: --app module:attribute, or EVENTBUS_APP.")
+    module_name, colon, attribute = reference.partition(":")
+    if not (module_name and colon and attribute):
+        raise InvalidConfiguration(f"--app {reference} is not module:attribute, such as order_service.service:app.")
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            raise InvalidConfiguration(
+                f"--app {reference}: there is no module {error.name}, neither in {directory} nor installed."
+            ) from None
+        raise
+    found: object = getattr(module, attribute, None)
+    if not isinstance(found, Application):
+        kind = "no such attribute" if found is None else f"{type(found).__name__}, not an eventbus.Application"
+        raise InvalidConfiguration(f"--app {reference}: {attribute} in {module_name} is {kind}.")
+    return found
+
+
+@asynccontextmanager
+async def open_database(
+    app: str | None, database: str | None, service: str | None, *, make: bool = False
+) -> "AsyncGenerator[Database]":
+    """
+    The database that the options name, with the schema that this version needs; with *make* it may be new or old.
+
+    Raises InvalidConfiguration, SchemaOutdated.
+    """
+    import anyio
+
+    from eventbus.config import load_settings
+    from eventbus.database import Database, Migrations
+
+    if database is not None:
+        opened = Database.from_url(database)
+    elif app is not None:
+        opened = load_application(app).database
+    elif service is not None:
+        opened = Database.from_url(load_settings(service).effective_database_url)
+    else:
+        raise InvalidConfiguration(
+            "Say which database: --app module:attribute, --database URL, --service NAME, or their environment "
+            "variables "
+            "EVENTBUS_APP and EVENTBUS_DATABASE_URL."
+        )
+    try:
+        if not make:
+            if opened.dialect == "sqlite" and not await anyio.Path(opened.name).exists():
+                raise InvalidConfiguration(
+                    f"There is no database at {opened.name}: start the service once, it makes it."
+                )
+            await Migrations(opened).check()
+        yield opened
+    finally:
+        await opened.aclose()
