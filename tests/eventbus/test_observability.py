@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 import threading
 
 from opentelemetry import trace
@@ -64,3 +67,65 @@ def test_without_an_sdk_everything_can_be_called() -> None:
         consumed("orders", "g", 1)
         processed("orders", "g", 1, 0.1)
         processed("orders", "g", 1, 0.1, "ValueError")
+
+
+_WITH_AN_SDK = """
+import json
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from eventbus import observability
+
+spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(provider)
+metrics.set_meter_provider(MeterProvider([reader]))
+traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+try:
+    with observability.process_span("orders", "billing", 3, 42, 10, (traceparent, "garbage")):
+        inner = observability.current_traceparent()
+        raise ValueError("no")
+except ValueError:
+    pass
+observability.sent("orders", 7, 0.1)
+observability.consumed("orders", "billing", 9)
+observability.processed("orders", "billing", 9, 0.2)
+(span,) = spans.get_finished_spans()
+found = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+print(json.dumps({
+    "name": span.name, "kind": span.kind.name, "links": [f"{link.context.span_id:016x}" for link in span.links],
+    "status": span.status.status_code.name, "attributes": dict(span.attributes),
+    "inner": inner.startswith(f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-"),
+    "metrics": sorted(metric.name for metric in found),
+}))
+"""
+
+
+def test_with_an_sdk_spans_and_metrics_have_the_conventions_names() -> None:
+    """In a process of its own, because providers are set once a process."""
+    done = subprocess.run([sys.executable, "-c", _WITH_AN_SDK], capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout)
+    assert (seen["name"], seen["kind"], seen["status"]) == ("process orders", "CONSUMER", "ERROR")
+    assert seen["links"] == ["00f067aa0ba902b7"]
+    assert seen["inner"]
+    assert seen["attributes"] == {
+        "messaging.system.name": "kafka",
+        "messaging.destination.name": "orders",
+        "messaging.consumer.group.name": "billing",
+        "messaging.operation.name": "process",
+        "messaging.operation.type": "process",
+        "messaging.destination.partition.id": "3",
+        "kafka.offset": 42,
+        "messaging.batch.message_count": 10,
+        "error.type": "ValueError",
+    }
+    assert seen["metrics"] == [
+        "messaging.client.consumed.messages",
+        "messaging.client.operation.duration",
+        "messaging.client.sent.messages",
+        "messaging.process.duration",
+    ]
