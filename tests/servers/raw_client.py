@@ -2,8 +2,7 @@
 
 import socket
 import struct
-from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from broker.wire.declaration import Message, Request
 from broker.wire.frame import decode_response, encode_request
@@ -22,10 +21,10 @@ class RawClient:
         self.socket.connect((host, port))
         self._correlation_id = 0
 
-    def __enter__(self) -> "RawClient":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: TracebackType | type[BaseException] | BaseException | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

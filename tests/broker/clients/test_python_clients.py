@@ -1,0 +1,121 @@
+"""kafka-python 3 and aiokafka: clients with a protocol of their own."""
+
+import threading
+import time
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import TopicPartition as PythonTopicPartition
+from kafka.admin import NewTopic
+
+from tests.servers.broker_process import BrokerProcess
+
+
+def create_topic(broker: BrokerProcess, topic: str, partitions: int) -> None:
+    client = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    client.create_topics([NewTopic(topic, partitions, 1)])
+    client.close()
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_kafka_python_reads_back_what_it_produced(broker: BrokerProcess, topic: str, compression: str | None) -> None:
+    """Keys, values and headers, idempotent as is its default."""
+    create_topic(broker, topic, 3)
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap, compression_type=compression)
+    sent = {(b"k%d" % (number % 7), b"v%d" % number * 20) for number in range(500)}
+    for key, value in sent:
+        producer.send(topic, key=key, value=value, headers=[("h", b"1")])
+    producer.flush(20)
+    producer.close()
+    reader = KafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=5000)
+    reader.assign([PythonTopicPartition(topic, index) for index in range(3)])
+    got = set()
+    for record in reader:
+        assert list(record.headers) == [("h", b"1")]
+        got.add((record.key, record.value))
+        if len(got) == len(sent):
+            break
+    reader.close()
+    assert got == sent
+
+
+def test_kafka_python_members_share_a_group_and_commit(broker: BrokerProcess, topic: str) -> None:
+    """Two members, all records once between them, and a third that finds nothing left."""
+    create_topic(broker, topic, 4)
+    got: list[bytes] = []
+    joined = threading.Barrier(3, timeout=20)
+
+    def member() -> None:
+        reader = KafkaConsumer(
+            topic,
+            bootstrap_servers=broker.bootstrap,
+            group_id=topic,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_ms=6000,
+            heartbeat_interval_ms=500,
+        )
+        end = time.monotonic() + 15
+        while len(reader.assignment()) != 2 and time.monotonic() < end:
+            reader.poll(100)
+        joined.wait()
+        while len(got) < 200 and time.monotonic() < end:
+            for records in reader.poll(200).values():
+                got.extend(record.value for record in records)
+        reader.commit()
+        reader.close()
+
+    members = [threading.Thread(target=member) for _ in range(2)]
+    for each in members:
+        each.start()
+    joined.wait()
+    producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+    for number in range(200):
+        producer.send(topic, value=b"%d" % number, partition=number % 4)
+    producer.flush(20)
+    producer.close()
+    for each in members:
+        each.join(30)
+    assert sorted(got, key=int) == [b"%d" % number for number in range(200)]
+    client = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    committed = client.list_group_offsets(topic)
+    client.close()
+    assert sum(each.offset for each in _offsets(committed, topic)) == 200
+
+
+def _offsets(committed: dict[object, object], topic: str) -> list["PythonOffset"]:
+    """kafka-python answers {partition: offset}, or the same below the group's name."""
+    found = committed.get(topic, committed)
+    assert isinstance(found, dict)
+    return list(found.values())
+
+
+class PythonOffset:
+    offset: int
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("compression", [None, "gzip"])
+async def test_aiokafka_reads_back_what_it_produced(broker: BrokerProcess, topic: str, compression: str | None) -> None:
+    """Into a topic that is made by the first send, with an idempotent producer, by a group member that commits."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, enable_idempotence=True, compression_type=compression
+    )
+    await producer.start()
+    for number in range(300):
+        await producer.send(topic, b"v%d" % number, key=b"k")
+    await producer.stop()
+    for part in range(2):
+        reader = AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=broker.bootstrap,
+            group_id=topic,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await reader.start()
+        records = [await reader.getone() for _ in range(150)]
+        assert [record.value for record in records] == [b"v%d" % (part * 150 + number) for number in range(150)]
+        await reader.commit({next(iter(reader.assignment())): records[-1].offset + 1})
+        await reader.stop()
