@@ -132,8 +132,8 @@ class ConfigKey:
         if low is None and upwards:
             return f"a {kind}{also}"
         return (
-            (f"a {kind} from {low:g}" if low is not None else f"a {kind}")
-            + (" upwards" if upwards else f" to {high:g}")
+            (f"a {kind} from {low}" if low is not None else f"a {kind}")
+            + (" upwards" if upwards else f" to {high}")
             + also
         )
 

@@ -1,0 +1,158 @@
+"""Keys, types, defaults and ranges; what is refused, and with which words."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker.config import (
+    BROKER_KEYS,
+    TOPIC_KEYS,
+    BrokerConfig,
+    ConfigSource,
+    InvalidConfig,
+    TopicConfig,
+    parse_assignment,
+    read_properties,
+)
+
+
+def test_defaults_are_kafkas_where_nothing_else_is_said() -> None:
+    """Spot checks against Kafka 4.3.1's own definitions."""
+    config = BrokerConfig()
+    assert (config.num_partitions, config.message_max_bytes, config.socket_request_max_bytes) == (1, 1048588, 104857600)
+    topic = TopicConfig.parse({}, config)
+    assert (topic.retention_ms, topic.segment_bytes, topic.cleanup_policy) == (604800000, 1073741824, ("delete",))
+
+
+def test_the_broker_listens_on_the_loopback_unless_told_otherwise() -> None:
+    """Nothing asks a client who it is, so nobody from outside gets in by default."""
+    assert BrokerConfig().listeners == "PLAINTEXT://127.0.0.1:9092"
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ({"num.partition": "1"}, "unknown broker key num.partition: did you mean num.partitions?"),
+        ({"zzz": "1"}, "unknown broker key zzz: docs/reference/configuration.md lists the keys"),
+        ({"num.partitions": "0"}, "num.partitions=0: expected a whole number from 1 upwards (default 1)"),
+        ({"num.partitions": "many"}, "num.partitions=many: expected a whole number from 1 upwards (default 1)"),
+        ({"num.partitions": "2147483648"}, "num.partitions=2147483648: expected a whole number"),
+        ({"auto.create.topics.enable": "yes"}, "auto.create.topics.enable=yes: expected true, false (default true)"),
+        ({"log.cleanup.policy": "shred"}, "log.cleanup.policy=shred: expected compact, delete"),
+        (
+            {"log.cleaner.min.cleanable.ratio": "nan"},
+            "log.cleaner.min.cleanable.ratio=nan: expected a number from 0 to 1",
+        ),
+        ({"compression.gzip.level": "0"}, "compression.gzip.level=0: expected a whole number from 1 to 9, or -1"),
+        ({"default.replication.factor": "3"}, "default.replication.factor=3: expected"),
+        (
+            {"group.min.session.timeout.ms": "5000", "group.max.session.timeout.ms": "4000"},
+            "expected at most group.max.session.timeout.ms, which is 4000",
+        ),
+    ],
+)
+def test_what_is_refused_names_the_key_the_value_and_the_way_out(texts: dict[str, str], words: str) -> None:
+    """One sentence that a person can act on."""
+    with pytest.raises(InvalidConfig) as refused:
+        BrokerConfig.parse(texts)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "retention_ms"),
+    [
+        ({"log.retention.hours": "2"}, 7_200_000),
+        ({"log.retention.hours": "2", "log.retention.minutes": "3"}, 180_000),
+        ({"log.retention.hours": "2", "log.retention.ms": "5"}, 5),
+        ({"log.retention.hours": "-1"}, -1),
+    ],
+)
+def test_a_topic_gets_its_defaults_from_the_broker(texts: dict[str, str], retention_ms: int) -> None:
+    """The finest unit that is set wins; -1 is for ever in every unit."""
+    assert TopicConfig.parse({}, BrokerConfig.parse(texts)).retention_ms == retention_ms
+
+
+def test_a_topic_key_is_refused_as_a_broker_key_is() -> None:
+    """CreateTopics answers these words with INVALID_CONFIG."""
+    with pytest.raises(InvalidConfig, match=r"unknown topic key retention: did you mean retention\.ms\?"):
+        TopicConfig.parse({"retention": "1"}, BrokerConfig())
+    with pytest.raises(InvalidConfig, match=r"segment\.bytes=14: expected a whole number from 1048576 upwards"):
+        TopicConfig.parse({"segment.bytes": "14"}, BrokerConfig())
+
+
+def test_every_topic_key_of_kafka_is_described_with_its_default() -> None:
+    """33 keys of Kafka's and one of ours; tools and Streams ask for them all."""
+    rows = TopicConfig.parse({}, BrokerConfig()).describe(BrokerConfig())
+    assert len(rows) == 34
+    assert all(row.source is ConfigSource.DEFAULT_CONFIG and row.is_default and row.documentation for row in rows)
+    assert {row.name: row.value for row in rows}["flush.messages"] == "9223372036854775807"
+    assert "internal.segment.bytes" not in {row.name for row in rows}
+
+
+def test_a_description_tells_where_a_value_comes_from_and_what_is_next_in_line() -> None:
+    """The topic's own value, then what the broker was told, then the default."""
+    broker = BrokerConfig.parse({"log.retention.ms": "1000"})
+    (row,) = TopicConfig.parse({"retention.ms": "5"}, broker).describe(broker, ["retention.ms"])
+    assert (row.value, row.source) == ("5", ConfigSource.DYNAMIC_TOPIC_CONFIG)
+    assert [(each.name, each.value, each.source.name) for each in row.synonyms] == [
+        ("retention.ms", "5", "DYNAMIC_TOPIC_CONFIG"),
+        ("log.retention.ms", "1000", "STATIC_BROKER_CONFIG"),
+        ("log.retention.hours", "168", "DEFAULT_CONFIG"),
+    ]
+
+
+def test_the_brokers_own_keys_are_described_as_read_only() -> None:
+    """Its file and its command line are the only places to change them."""
+    rows = {row.name: row for row in BrokerConfig.parse({"num.partitions": "12"}).describe()}
+    assert rows.keys() == BROKER_KEYS.keys()
+    assert (rows["num.partitions"].value, rows["num.partitions"].source.name) == ("12", "STATIC_BROKER_CONFIG")
+    assert rows["log.roll.ms"].value is None
+    assert all(row.read_only for row in rows.values())
+
+
+def test_every_synonym_is_a_broker_key_with_the_same_default() -> None:
+    """A typing error in the table would give topics another default than Kafka's."""
+    topic = TopicConfig.parse({}, BrokerConfig())
+    for key in TOPIC_KEYS.values():
+        assert {synonym.name for synonym in key.synonyms} <= BROKER_KEYS.keys()
+        assert getattr(topic, key.attribute) == key.default, key.name
+
+
+def test_a_properties_file_is_read_as_kafka_reads_it(tmp_path: Path) -> None:
+    """Comments, both separators, joined lines, spaces."""
+    file = tmp_path / "broker.properties"
+    file.write_text(
+        "# comment\n! another\n\nnum.partitions = 3\nlog.dirs: /data/a=b\nlog.cleanup.policy=compact,\\\n  delete\n"
+    )
+    assert read_properties(file) == {
+        "num.partitions": "3",
+        "log.dirs": "/data/a=b",
+        "log.cleanup.policy": "compact,delete",
+    }
+
+
+def test_a_bad_properties_file_is_refused_with_the_line(tmp_path: Path) -> None:
+    """So is one that is not there, by name."""
+    file = tmp_path / "broker.properties"
+    file.write_text("num.partitions=3\nnonsense\n")
+    with pytest.raises(InvalidConfig, match=r"line 2: 'nonsense': expected key=value"):
+        read_properties(file)
+    with pytest.raises(InvalidConfig, match=r"absent\.properties: cannot be read"):
+        read_properties(tmp_path / "absent.properties")
+
+
+def test_an_assignment_of_the_command_line_has_two_halves() -> None:
+    """KEY=VALUE; the value may contain further signs."""
+    assert parse_assignment("a.b=c=d") == ("a.b", "c=d")
+    for wrong in ("a.b", "=c", ""):
+        with pytest.raises(InvalidConfig, match="expected KEY=VALUE"):
+            parse_assignment(wrong)
+
+
+def test_the_configuration_page_is_up_to_date() -> None:
+    """docs/reference/configuration.md is what docs/generate_configuration.py writes now."""
+    script = Path(__file__).parents[2] / "docs" / "generate_configuration.py"
+    outcome = subprocess.run([sys.executable, script, "--check"], check=False)
+    assert outcome.returncode == 0, "run python docs/generate_configuration.py"
