@@ -18,7 +18,7 @@ from eventbus.transport.port import LogDescription, OffsetRange, TopicDescriptio
 _T = TypeVar("_T")
 _log = logging.getLogger("eventbus.transport")
 
-_REQUEST_SECONDS = 5.0
+_REQUEST_SECONDS = 3.0
 _EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
 _LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
 _OPERATORS_MATTER = frozenset(

@@ -49,6 +49,7 @@ class KafkaTransport:
         self._thread = CallThread("eventbus-admin")
         self._admin = KafkaAdmin(admin_options(self._shared), self._connection.error, self._logger)
         self._warned: set[str] = set()
+        self._closed = False
 
     async def start(self) -> None:
         self._connection.start()
@@ -56,7 +57,9 @@ class KafkaTransport:
 
     async def aclose(self) -> None:
         await self._connection.aclose()
-        self._thread.submit(self._admin.close)
+        if not self._closed:
+            self._closed = True
+            self._thread.submit(self._admin.close)
         await self._thread.aclose()
 
     @property
@@ -80,6 +83,9 @@ class KafkaTransport:
                 pause = min(pause * 2, _RETRY_SECONDS_MAX)
 
     async def describe(self, topics: Sequence[str]) -> LogDescription:
+        if (away := self.away_seconds) is not None:
+            # Asking would only keep the thread from the probe that finds out when it is back.
+            raise BrokerUnavailable(f"the broker has been away for {away:.1f} s")
         return await self._thread.submit(lambda: self._admin.describe(topics))
 
     def producer(self) -> KafkaProducer:

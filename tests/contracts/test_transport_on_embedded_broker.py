@@ -1,0 +1,24 @@
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from eventbus.transport import KafkaTransport
+from tests.contracts.transport import TransportContract
+from tests.servers.broker_process import BrokerProcess, running_broker
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with running_broker(tmp_path_factory.mktemp("transport") / "broker") as broker:
+        yield broker
+
+
+class TestKafkaTransportOnTheEmbeddedBroker(TransportContract):
+    """The transport over librdkafka, on `broker serve`."""
+
+    @pytest.fixture
+    async def transport(self, log: BrokerProcess) -> AsyncIterator[KafkaTransport]:
+        transport = KafkaTransport(log.bootstrap, topic_options={"flush.before.ack": "true"})
+        await transport.start()
+        yield transport
+        await transport.aclose()
