@@ -5,6 +5,8 @@ Source     environment variables EVENTBUS_<NAME>, or keyword arguments of `load_
 Errors     InvalidConfiguration: one sentence with the variable's name and the way out
 """
 
+import difflib
+import logging
 import os
 import re
 import sys
@@ -18,6 +20,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from eventbus.errors import InvalidConfiguration
+
+_log = logging.getLogger("eventbus.config")
 
 _PREFIX = "EVENTBUS_"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -171,11 +175,22 @@ def load_settings(service: str, **overrides: object) -> Settings:
 
     Raises InvalidConfiguration.
     """
+    _warn_of_misspelt_variables()
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings.model_validate({**given, "service": service})
     except ValidationError as error:
         raise InvalidConfiguration(_sentence(error, given)) from None
+
+
+def _warn_of_misspelt_variables() -> None:
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if not variable.startswith(_PREFIX) or variable in known:
+            continue
+        # Only what is nearly a setting's name: others may have variables of this prefix too (EVENTBUS_APP).
+        if similar := difflib.get_close_matches(variable, known, n=1, cutoff=0.9):
+            _log.warning("%s is not a setting: is %s meant?", variable, similar[0])
 
 
 def _sentence(error: ValidationError, given: Mapping[str, object]) -> str:

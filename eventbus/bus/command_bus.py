@@ -30,7 +30,8 @@ class CommandBus:
     `send` handles a command here and now: the events that it leads to, the outbox rows and the caller's id are
     committed together, or nothing is.
 
-    A command sent from inside a handler joins the transaction of the message that is being handled.
+    A command sent from inside a handler joins the transaction of the message that is being handled. It does not see
+    what that handler's aggregates have recorded so far: send commands to other aggregates than those that are loaded.
     """
 
     __slots__ = ("_clock", "_counters", "_inbox", "_invocations", "_source", "_transactions")

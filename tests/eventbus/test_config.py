@@ -93,3 +93,15 @@ def test_a_wrong_argument_is_named_as_such() -> None:
         load_settings("s", partition=1)
     with pytest.raises(InvalidConfiguration, match="The application's name 'a b' is wrong"):
         load_settings("a b")
+
+
+def test_a_variable_that_is_nearly_a_setting_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else a misspelt address would silently mean the default."""
+    monkeypatch.setenv("EVENTBUS_BROKR_URL", "kafka://a")
+    monkeypatch.setenv("EVENTBUS_APP", "service:app")
+    load_settings("s")
+    assert [record.getMessage() for record in caplog.records] == [
+        "EVENTBUS_BROKR_URL is not a setting: is EVENTBUS_BROKER_URL meant?"
+    ]
