@@ -13,6 +13,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import is_sqlite
+from eventbus.database.sqlite_engine import run_on_sqlite
 from eventbus.database.times import UtcTime, time_to_text
 
 # Narrower first: BigInteger is an Integer to SQLAlchemy.
@@ -52,7 +53,8 @@ class BatchInsert:
         if not rows:
             return
         if is_sqlite(connection):
-            await connection.exec_driver_sql(self.sqlite, [sqlite_values(row) for row in rows])
+            values = [sqlite_values(row) for row in rows]
+            await run_on_sqlite(connection, lambda database: database.executemany(self.sqlite, values).close())
         else:
             await connection.exec_driver_sql(self.postgresql, arrays(rows))
 
