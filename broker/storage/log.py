@@ -317,13 +317,17 @@ class PartitionLog:
 
     @property
     def needs_flush(self) -> bool:
-        """Whether flush.before.ack, flush.messages or flush.ms ask for an fsync now."""
+        """
+        Whether an fsync is due: by flush.before.ack, flush.messages, flush.ms, or because a sealed segment
+        is not synced (so that a recovery reads little more than the active one).
+        """
         unflushed = self._next_offset - self._recovery_point
         if unflushed <= 0 or self._offline is not None:
             return False
         deadline = self.flush_deadline()
         return (
             self.config.flush_before_ack
+            or self._recovery_point < self._segments.active.base_offset
             or unflushed >= self.config.flush_messages
             or (deadline is not None and self._clock.monotonic() >= deadline)
         )
@@ -385,7 +389,8 @@ class PartitionLog:
 
     def truncate_to(self, offset: int) -> None:
         """
-        Forgets every batch that reaches *offset*, which becomes at most the next offset.
+        Forgets every batch that reaches *offset*, which becomes at most the next offset. Synced when it returns:
+        what was cut must not come back behind what is written in its place.
 
         Raises OffsetOutOfRange below the log start offset, StorageError.
         """
@@ -396,12 +401,14 @@ class PartitionLog:
             place = self._reader.place(offset)
             segment, position = place if place is not None else (self._segments.active, self._segments.active.size)
             header = next((header for _, header in segment.headers(position)), None)
-            next_offset = offset if header is None else min(offset, header.base_offset)
+            # A batch goes as a whole; no offset below the log start may come back with it.
+            next_offset = offset if header is None else max(min(offset, header.base_offset), self._log_start_offset)
             while self._segments.active is not segment:
                 dropped = self._segments.active
                 rename_deleted(dropped, self._files, self._snapshot_path(dropped.base_offset)).remove()
                 self._segments.remove(dropped)
             segment.truncate(position, next_offset)
+            self._files.sync_directory(self.directory)
             self._epochs.truncate_from_end(next_offset)
             self._producers = replay(
                 self.directory,
@@ -413,13 +420,13 @@ class PartitionLog:
                 clean=True,
             )
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            self._offline = f"a truncation failed half-way ({error}), no appends until the broker starts again"
+            raise StorageError(self.directory, self._offline) from error
         self._reader.forget()
         self._generation += 1
         self._next_offset = next_offset
         self._recovery_point = min(self._recovery_point, next_offset)
         self._high_watermark = min(self._high_watermark, next_offset)
-        self._new_names = True
 
     def delete_records(self, before: int) -> int:
         """

@@ -3,7 +3,8 @@ Opens what a stop or a crash has left in a partition's directory.
 
     1  files on their way out (.deleted, .tmp) and indexes without a .log file are removed
     2  after a crash every segment that reaches behind the recovery point is read byte by byte and cut at the first byte
-       that is not part of a whole, valid batch; segments behind a cut go: they would follow on a hole
+       that is not part of a whole, valid batch; segments behind a cut go: they would follow on a hole. A segment that
+       ends early without a cut is left alone, because compaction makes such ones
     3  after a clean stop nothing is read but the end of the last segment
     4  the leader epochs and the producers' state are brought up to the end, by headers, from the newest sound
        snapshot on

@@ -123,9 +123,11 @@ class Segment:
             self._cut_torn_write(self.file())
 
     def truncate(self, size: int, next_offset: int) -> None:
-        """Cuts the batches from byte *size*, where one ends, which is just before *next_offset*. Raises OSError."""
+        """Cuts the batches from byte *size* on, which have offsets from *next_offset* on, and syncs. Raises OSError."""
         offset_index, time_index = self.indexes()
-        self.file().truncate(size)
+        file = self.file()
+        file.truncate(size)
+        file.sync()
         self.size = size
         offset_index.truncate(size)
         time_index.truncate(next_offset)
