@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from eventbus.application import Application
+    from eventbus.application import Application, ApplicationStatus
     from eventbus.bus import CommandBus, EventBus, QueryBus
     from eventbus.domain import Aggregate, Decider, Repository, applies
     from eventbus.errors import ConcurrencyConflict, DefinitionError, DomainError, EventBusError, InvalidConfiguration
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Aggregate",
     "Application",
+    "ApplicationStatus",
     "Command",
     "CommandBus",
     "ConcurrencyConflict",
@@ -50,7 +51,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "eventbus.application": ("Application",),
+    "eventbus.application": ("Application", "ApplicationStatus"),
     "eventbus.bus": ("CommandBus", "EventBus", "QueryBus"),
     "eventbus.domain": ("Aggregate", "Decider", "Repository", "applies"),
     "eventbus.errors": (

@@ -3,7 +3,9 @@ What a running service answers when it is asked how it is: plain JSON, for peopl
 """
 
 from collections.abc import Mapping
-from typing import TypedDict
+
+# Pydantic, and so FastAPI, takes typing's own only from Python 3.12 on.
+from typing_extensions import TypedDict
 
 
 class ConsumerReport(TypedDict):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -16,7 +16,8 @@ from types import FrameType
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress,
+    TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from samples.demo.checker import read_rows
 from samples.demo.ledger import FINAL, Entry, Ledger, OrderRequest, order_requests
@@ -156,7 +157,7 @@ class Demo:
                 return
             time.sleep(0.02)
 
-    def _await_settled(self, progress: Progress | None, task: "int | None") -> None:
+    def _await_settled(self, progress: Progress | None, task: TaskID | None) -> None:
         deadline = time.monotonic() + SETTLES_WITHIN_SECONDS
         while self.ledger.unsettled:
             if time.monotonic() > deadline:
@@ -168,7 +169,7 @@ class Demo:
                 progress.update(task, completed=len(self.ledger.orders) - self.ledger.unsettled)
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self) -> Generator[None]:
         """While open, notes when each order is first seen in its final state (sampled ten times a second)."""
         stop = threading.Event()
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from kafka import KafkaConsumer, TopicPartition
@@ -28,6 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from samples.demo.ledger import Ledger
+
+if TYPE_CHECKING:
+    from kafka import ConsumerRecord
 
 ORDERS, PAYMENTS = "orders", "payments"
 
@@ -97,9 +101,9 @@ def check(events: Sequence[LoggedEvent], orders: Rows, payments: Rows, ledger: L
     faults += [f"payment {payment} was made {count} times" for payment, count in made.items() if count > 1]
     verdicts = {"authorized": "paid", "declined": "rejected"}
     for order_id, payment in expected_payments.items():
-        status = expected_orders.get(order_id, {}).get("status")
-        if status != verdicts[str(payment["status"])]:
-            faults.append(f"{order_id}: its payment was {payment['status']}, and the order is {status}")
+        found = expected_orders.get(order_id, {}).get("status")
+        if found != verdicts[str(payment["status"])]:
+            faults.append(f"{order_id}: its payment was {payment['status']}, and the order is {found}")
     faults += _row_faults("order", expected_orders, orders)
     faults += _row_faults("payment", expected_payments, payments)
     topics = Counter(event.topic for event in unique)
@@ -205,7 +209,7 @@ def read_topics(bootstrap: str, topics: Sequence[str]) -> list[LoggedEvent]:
     )
     try:
         partitions = [
-            TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)
+            TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()
         ]
         consumer.assign(partitions)
         consumer.seek_to_beginning(*partitions)
@@ -219,7 +223,7 @@ def read_topics(bootstrap: str, topics: Sequence[str]) -> list[LoggedEvent]:
         consumer.close()
 
 
-def _logged(record) -> LoggedEvent:
+def _logged(record: "ConsumerRecord") -> LoggedEvent:
     headers = {name: value.decode() for name, value in record.headers}
     return LoggedEvent(
         topic=record.topic,

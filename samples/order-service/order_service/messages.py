@@ -1,10 +1,14 @@
 """What the order service is told, what it says, and what it hears from the payment service."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
 from eventbus import Command, Event, Query
+
+if TYPE_CHECKING:
+    from order_service.views import OrderSummary
 
 
 class OrderLine(BaseModel, frozen=True):

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from eventbus.http import http_errors
 from fastapi import FastAPI, Header
 
-from eventbus import Application, Receipt
+from eventbus import Application, ApplicationStatus, Receipt
+from eventbus.http import http_errors
 from order_service import handlers, views
 from order_service.messages import GetOrder, ListOrders, PlaceOrder
 from order_service.views import OrderSummary
@@ -30,5 +30,5 @@ async def list_orders(after: str = "", limit: int = 100) -> list[OrderSummary]:
 
 
 @api.get("/status")
-async def status() -> dict[str, object]:
+async def status() -> ApplicationStatus:
     return await app.status()

@@ -4,10 +4,14 @@
 """
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from eventbus import Event, Query
+
+if TYPE_CHECKING:
+    from payment_service.views import Payment
 
 
 class OrderPlaced(Event, topic="orders"):

@@ -1,9 +1,9 @@
 """The service: the application and its HTTP face. Settings come from the environment (EVENTBUS_…)."""
 
-from eventbus.http import http_errors
 from fastapi import FastAPI
 
-from eventbus import Application
+from eventbus import Application, ApplicationStatus
+from eventbus.http import http_errors
 from payment_service import handlers, views
 from payment_service.messages import GetPayment, ListPayments
 from payment_service.views import Payment
@@ -23,5 +23,5 @@ async def get_payment(order_id: str) -> Payment | None:
 
 
 @api.get("/status")
-async def status() -> dict[str, object]:
+async def status() -> ApplicationStatus:
     return await app.status()
