@@ -6,6 +6,9 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
+
+_PIPE_COLUMNS: Final = 1000
 
 JsonValue = str | int | float | bool | None | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 
@@ -30,15 +33,15 @@ def print_table(rows: Sequence[Mapping[str, JsonValue]], *, empty: str) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in rows[0]:
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    console = Console()
-    # Piped into a file there is no width to keep to, and a folded id could not be searched for.
-    console.print(table, width=None if console.is_terminal else 1000, markup=False)
+        table.add_row(*(Text(_shown(value)) for value in row.values()))
+    # In a pipe there is no width to keep to, and a folded id could not be searched for.
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
 
 
 def time_text(time: datetime | None) -> str | None:

@@ -22,6 +22,7 @@ from eventbus.database.dialects import insert_into
 from eventbus.database.tables import generations as _table
 from eventbus.errors import EventBusError, SchemaOutdated
 from eventbus.projections.definition import AnyProjection
+from eventbus.projections.holder import has_ended
 
 GenerationState = Literal["building", "switching", "live", "old"]
 
@@ -137,7 +138,7 @@ class Generations:
         lease = now + timedelta(seconds=lease_seconds)
         left = next((row for row in rows if row.state in ("building", "switching")), None)
         if left is not None:
-            if left.lease_expires_at is not None and left.lease_expires_at > now:
+            if left.lease_expires_at is not None and left.lease_expires_at > now and not has_ended(left.holder or ""):
                 seconds = (left.lease_expires_at - now).total_seconds()
                 raise LeaseHeld(name, left.holder, left.lease_expires_at, seconds)
             same_code = (left.version, left.fingerprint) == (projection.projection_version, projection.fingerprint())

@@ -14,8 +14,6 @@ Killed at any moment, it goes on where it was. A runner waits for a switch until
 its checkpoints again, which fences the rebuild: step 5 finds that, and steps 2 to 5 are repeated.
 """
 
-import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -35,6 +33,7 @@ from eventbus.projections.comparison import TableComparison, compare
 from eventbus.projections.definition import AnyProjection
 from eventbus.projections.filling import Filling, Skipped
 from eventbus.projections.generations import Generation, Generations, LeaseHeld, RebuildRefused
+from eventbus.projections.holder import new_holder
 from eventbus.projections.progress import Phase, RateMeter, RebuildProgress
 from eventbus.projections.records import RecordDecoder
 from eventbus.serialization.types import MessageTypes
@@ -110,7 +109,7 @@ class Rebuild:
         self._state: Literal["building", "switching"] = "building"
         self._phase: Phase = "building"
         self._total = 0
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}"
+        self._holder = new_holder()
         self._lost: RebuildRefused | None = None
 
     async def run(self) -> RebuildResult:
@@ -144,7 +143,7 @@ class Rebuild:
         return replace(result, resumed=resumed, seconds=self._clock.monotonic() - started)
 
     async def _begin_when_free(self) -> tuple[_Work, bool]:
-        """Waits once for a lease to run out: a rebuild that was killed has left one."""
+        """Waits once for a lease to run out: a rebuild that was killed on another host has left one."""
         try:
             return await self._begin()
         except LeaseHeld as held:
