@@ -15,7 +15,8 @@ _ALWAYS: Options = {
     # The framework says itself, once, that the broker is away; librdkafka would say it at every attempt.
     "log.connection.close": False,
     "reconnect.backoff.ms": 50,
-    "reconnect.backoff.max.ms": 1000,
+    "reconnect.backoff.max.ms": 250,
+    "retry.backoff.max.ms": 250,
     "topic.metadata.refresh.interval.ms": 60_000,
 }
 
