@@ -91,6 +91,7 @@ class BrokerConfig:
         "fetch.max.bytes",
         55 * _MEBI,
         at_least=1024,
+        acts=False,
         documentation="The most bytes in one answer to a fetch; one batch may exceed it (KIP-74).",
     )
     max_incremental_fetch_session_cache_slots: int = integer(
@@ -112,7 +113,7 @@ class BrokerConfig:
     )
     delete_topic_enable: bool = boolean("delete.topic.enable", True, documentation="Whether topics can be deleted.")
     default_replication_factor: int = integer(
-        "default.replication.factor", 1, at_most=1, at_least=1, documentation="One broker, one copy."
+        "default.replication.factor", 1, at_least=1, at_most=1, acts=False, documentation="One broker, one copy."
     )
     max_partitions: int = integer(
         "max.partitions",
@@ -198,7 +199,12 @@ class BrokerConfig:
         documentation="How often recovery points and log start offsets are written down.",
     )
     log_segment_delete_delay_ms: int = integer(
-        "log.segment.delete.delay.ms", 60_000, kind=_LONG, at_least=0, documentation="Default of file.delete.delay.ms."
+        "log.segment.delete.delay.ms",
+        60_000,
+        kind=_LONG,
+        at_least=0,
+        acts=False,
+        documentation="Default of file.delete.delay.ms.",
     )
     log_preallocate: bool = boolean("log.preallocate", False, acts=False, documentation="Default of preallocate.")
     log_message_timestamp_type: str = text(

@@ -49,7 +49,8 @@ class TopicConfig:
         ("delete",),
         one_of=("compact", "delete"),
         synonyms=_broker("log.cleanup.policy"),
-        documentation="delete: segments go by age and size. compact: the last value of every key stays. Both: both.",
+        documentation="delete: segments go by age and size. compact: every record needs a key, and nothing goes by age "
+        "or size; older values are not taken out yet. Both: delete, with keys.",
     )
     compression_type: str = text(
         "compression.type",
@@ -102,7 +103,8 @@ class TopicConfig:
         kind=_LONG,
         at_least=0,
         synonyms=_broker("log.segment.delete.delay.ms"),
-        documentation="How long a deleted segment stays on the disk under another name.",
+        acts=False,
+        documentation="A deleted segment is renamed and removed at once; whoever is reading it reads to the end.",
     )
     flush_before_ack: bool = boolean(
         "flush.before.ack",
