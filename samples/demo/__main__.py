@@ -16,8 +16,15 @@ from types import FrameType
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress,
-    TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from samples.demo.checker import read_rows
 from samples.demo.ledger import FINAL, Entry, Ledger, OrderRequest, order_requests
