@@ -1,5 +1,7 @@
 """A small service: a shop sells, counts, and passes things on."""
 
+import asyncio
+
 from anyio import from_thread
 from sqlalchemy import text
 
@@ -34,6 +36,14 @@ class SellInThread(Command):
 
 
 class SellTwice(Command):
+    shop_id: str
+
+
+class SellTwiceInThread(Command):
+    shop_id: str
+
+
+class SellLater(Command):
     shop_id: str
 
 
@@ -98,6 +108,24 @@ def sell_in_thread(command: SellInThread, shops: Repository[Shop]) -> None:
 async def sell_twice(command: SellTwice, commands: CommandBus) -> None:
     await commands.send(Sell(shop_id=command.shop_id))
     await commands.send(Sell(shop_id=command.shop_id))
+
+
+@handles(SellTwiceInThread)
+def sell_twice_in_thread(command: SellTwiceInThread, commands: CommandBus) -> None:
+    for _ in range(2):
+        from_thread.run(commands.send, Sell(shop_id=command.shop_id))
+
+
+later: list[asyncio.Task[None]] = []
+
+
+@handles(SellLater)
+async def sell_later(command: SellLater, commands: CommandBus) -> None:
+    async def send() -> None:
+        await asyncio.sleep(0.05)
+        await commands.send(Sell(shop_id=command.shop_id))
+
+    later.append(asyncio.create_task(send()))
 
 
 @handles(Announce)

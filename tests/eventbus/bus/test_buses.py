@@ -27,7 +27,9 @@ from tests.eventbus.bus.shop import (
     Sell,
     SellAlwaysLate,
     SellInThread,
+    SellLater,
     SellTwice,
+    SellTwiceInThread,
     Sold,
     SoldOut,
     WhoAsks,
@@ -163,6 +165,21 @@ async def test_a_command_sent_by_a_handler_joins_its_transaction(service: Servic
     assert [event.version for event in stream] == [1, 2]
     assert {metadata.causation_id for metadata in shop.handled} == {receipt.command_id}
     assert {event.envelope.correlation_id for event in stream} == {receipt.command_id}
+
+
+async def test_a_command_sent_from_a_worker_thread_joins_too(service: Service) -> None:
+    """With a transaction of its own it would wait for the one that waits for it."""
+    await service.buses.commands.send(SellTwiceInThread(shop_id="s-1"))
+    assert [event.version for event in await service.stream("Shop-s-1")] == [1, 2]
+
+
+async def test_a_task_that_outlives_its_handler_is_no_part_of_its_transaction(service: Service) -> None:
+    """What it sends has a transaction of its own, and a correlation of its own."""
+    receipt = await service.buses.commands.send(SellLater(shop_id="s-1"))
+    assert receipt.event_ids == ()
+    await shop.later.pop()
+    (event,) = await service.stream("Shop-s-1")
+    assert event.envelope.correlation_id != receipt.command_id
 
 
 async def test_what_a_handler_publishes_goes_with_its_transaction(service: Service) -> None:
