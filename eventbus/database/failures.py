@@ -31,7 +31,8 @@ _SQLITE_AWAY: Final = frozenset(
     }
 )
 _SQLITE_LOCKED: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
-_POSTGRESQL_AWAY: Final = ("08", "53", "57P0", "40001", "40P01", "55P03")
+_POSTGRESQL_AWAY: Final = ("08", "53", "57P0")
+_POSTGRESQL_BUSY: Final = ("40001", "40P01", "55P03")
 _POSTGRESQL_MISCONFIGURED: Final = ("28", "3D000")
 
 
@@ -54,6 +55,8 @@ def translate(error: BaseException, name: str, *, disconnected: bool = False) ->
     if isinstance(state, str):
         if state.startswith(_POSTGRESQL_MISCONFIGURED):
             return InvalidConfiguration(f"{VARIABLE}: {name} refuses the connection: {_first_line(error)}")
+        if state.startswith(_POSTGRESQL_BUSY):
+            return DatabaseUnavailable(f"{name} is locked: {_first_line(error)}")
         if state.startswith(_POSTGRESQL_AWAY):
             return DatabaseUnavailable(f"{name} is away: {_first_line(error)}")
     if disconnected or isinstance(error, OSError):

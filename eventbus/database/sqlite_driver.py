@@ -17,7 +17,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from sqlite3 import (
@@ -198,6 +198,10 @@ class Cursor:
 
     async def __aenter__(self) -> Self:
         return self
+
+    def __await__(self) -> Generator[None, None, Self]:
+        # SQLAlchemy 2.0 awaits `connection.cursor()`, 2.1 enters it.
+        return self.__aenter__().__await__()
 
     async def execute(self, operation: str, parameters: Parameters = ()) -> Self:
         """Run one statement and fetch all of its rows."""

@@ -137,7 +137,7 @@ async def test_a_lock_that_is_held_too_long_makes_postgresql_unavailable(postgre
     try:
         async with database.transaction() as holding:
             await holding.execute(lock)
-            with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            with pytest.raises(DatabaseUnavailable, match=r"is locked: .*lock timeout"):
                 async with database.transaction() as connection:
                     await connection.execute(lock)
         async with database.transaction() as connection:
