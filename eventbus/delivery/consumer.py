@@ -163,19 +163,20 @@ class Consumer:
 
     async def _poll(self, member: RecordConsumer) -> None:
         while not self._stopping:
-            full = self._waiting() >= self._waiting_max
-            if full:
-                # Handlers are mostly done with something within a second, and librdkafka's pause costs what it has
-                # read ahead: so wait first.
-                full = not await self._drained.wait(1.0)
+            # Handlers are mostly done with something within a second, and librdkafka's pause costs what it has read
+            # ahead: so wait first.
+            with anyio.move_on_after(1.0):
+                while self._is_full():
+                    await self._drained.wait()
             try:
-                self._sort(await member.receive(records=not full))
+                self._sort(await member.receive(records=not self._is_full()))
             except ConsumerStopped as error:
                 self._end(str(error))
                 return
 
-    def _waiting(self) -> int:
-        return sum(len(lane.waiting) for lane in self._lanes.values())
+    def _is_full(self) -> bool:
+        waiting = sum(len(lane.waiting) for lane in self._lanes.values())
+        return waiting >= self._waiting_max and not self._stopping
 
     def _sort(self, found: Round) -> None:
         if found.assigned is not None:

@@ -72,7 +72,11 @@ def module_of(*functions: Callable[..., object]) -> types.ModuleType:
 
 
 def delivery(
-    database: Database, *handlers: Callable[..., object], service: str = "shop", counters: Counters | None = None
+    database: Database,
+    *handlers: Callable[..., object],
+    service: str = "shop",
+    topic: str = TOPIC,
+    counters: Counters | None = None,
 ) -> EventDelivery:
     """The delivery of a service with these handlers."""
     faults = Faults()
@@ -82,7 +86,7 @@ def delivery(
         found.setdefault(definition.message_type, []).append(Invocation(definition, Provision([])))
     transactions = Transactions(database, service)
     return EventDelivery(
-        service, found, MessageTypes(found), [TOPIC], database, transactions, counters=counters or Counters()
+        service, found, MessageTypes(found), [topic], database, transactions, counters=counters or Counters()
     )
 
 
