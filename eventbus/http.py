@@ -84,6 +84,7 @@ def serve(api: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     from uvicorn.importer import ImportFromStringError, import_from_string
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its inventory of plugins is nobody's news
     try:
         application: ASGIApp = import_from_string(api)
     except (EventBusError, ImportFromStringError) as error:

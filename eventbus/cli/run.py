@@ -28,6 +28,7 @@ def run(
         JsonFormatter() if json else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its inventory of plugins is nobody's news
     application = load_application(app)
     anyio.run(application.run, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 

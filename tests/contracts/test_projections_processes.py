@@ -40,7 +40,7 @@ class OrderCounts(RowProjection[OrderCount], topics=["orders"]):
 
 app = Application("shop", modules=[sys.modules[__name__]], partitions=4)
 """
-ORDERS_BEFORE = 12_000
+ORDERS_BEFORE = 9_000
 EVENTS_AN_ORDER = 2
 
 
