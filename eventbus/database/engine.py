@@ -17,7 +17,6 @@ from typing import Final, Literal, Protocol
 import anyio
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from eventbus.database.failures import translate
@@ -98,10 +97,11 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, source: AbstractAsyncContextManager[AsyncConnection]) -> AsyncGenerator[AsyncConnection]:
-        # Connecting fails with the operating system's errors; inside the block those are the caller's own.
+        # Connecting fails with the operating system's or the driver's own errors; inside the block, where they would be
+        # the caller's, it is SQLAlchemy's that are translated.
         try:
             connection = await source.__aenter__()
-        except (OSError, PoolTimeout) as error:
+        except Exception as error:
             translated = translate(error, self.name)
             if translated is None:
                 raise
