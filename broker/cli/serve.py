@@ -83,7 +83,9 @@ async def _serve(arguments: ServeArguments, settings: BrokerSettings, listen: Ad
     try:
         if arguments.while_locked is not None:
             when_unlocked(arguments.while_locked, lambda: loop.call_soon_threadsafe(_last_user_left, stop))
-        print(f"listening on {address}", flush=True)  # noqa: T201  # the promise to whoever started it
+        # Whoever started it may have gone already; that is no reason not to serve.
+        with contextlib.suppress(BrokenPipeError):
+            print(f"listening on {address}", flush=True)  # noqa: T201  # the promise to whoever started it
         if arguments.ready_file is not None:
             write_ready_file(arguments.ready_file, host=address.host, port=address.port, pid=os.getpid())
     except OSError as error:

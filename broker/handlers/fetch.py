@@ -105,7 +105,7 @@ class _Fetch:
     def answer(self) -> FetchResponse:
         responses: list[FetchableTopicResponse] = []
         partitions: list[FetchPartitionData] = []
-        bytes_left = self._request.max_bytes
+        bytes_left = min(self._request.max_bytes, self._context.broker.config.fetch_max_bytes)
         nothing_yet = True
         previous: tuple[str, UUID] | None = None
         for wanted in self._wanted:

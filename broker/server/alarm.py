@@ -11,6 +11,8 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
+from broker.clock import Clock
+
 LOG = logging.getLogger("broker.alarm")
 
 # A source whose deadline lies in the past although it has just run must not spin the loop.
@@ -30,8 +32,9 @@ class Timed(Protocol):
 class Alarm:
     """`refresh()` is called after anything that may have made a deadline earlier; it costs a look at each source."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sources: Sequence[Timed]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, sources: Sequence[Timed]) -> None:
         self._loop = loop
+        self._clock = clock
         self._sources = tuple(sources)
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = float("inf")
@@ -59,12 +62,13 @@ class Alarm:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_at = at
-        self._timer = self._loop.call_at(at, self._ring)
+        # Not call_at: the loop's clock need not be the one that the deadlines are told in.
+        self._timer = self._loop.call_later(max(0.0, at - self._clock.monotonic()), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self._armed_at = float("inf")
-        now = self._loop.time()
+        now = self._clock.monotonic()
         late = False
         for source in self._sources:
             deadline = source.next_deadline()

@@ -94,7 +94,7 @@ class Broker:
             background=self._workers,
         )
         self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
-        self._alarm = Alarm(loop, [fetches, groups, flushes, Retention(self.state), Checkpoints(self.state)])
+        self._alarm = Alarm(loop, clock, [fetches, groups, flushes, Retention(self.state), Checkpoints(self.state)])
         self._dispatcher = Dispatcher(self.state)
         self._alarm.refresh()
         self.listener = Listener(

@@ -24,9 +24,14 @@ class Workers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="broker-worker")
+        self._closed = False
 
     def run(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
         """Runs *work* in a thread, then *done* with its result or its exception on the loop's thread."""
+
+        if self._closed:
+            # A clean stop: logs are flushed as they close, and files that should go are found at the next start.
+            return
 
         def guarded() -> T | Exception:
             try:
@@ -47,4 +52,5 @@ class Workers:
 
     def close(self) -> None:
         """Waits for the work that has started; its outcomes come with the loop's next turn."""
+        self._closed = True
         self._pool.shutdown(wait=True)

@@ -15,8 +15,8 @@ class ProducerIds:
 
     def __init__(self, log: MetadataLog, first: int) -> None:
         self._log = log
-        self._next = first
-        self._reserved = first
+        self._next: int = first
+        self._reserved: int = first
 
     def allocate(self) -> int:
         """A producer id that nobody has had. Raises StorageError when the block cannot be written down."""

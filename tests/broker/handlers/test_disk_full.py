@@ -3,6 +3,16 @@
 from pathlib import Path
 
 from broker.errors import ErrorCode
+from broker.wire.messages.group_offsets import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+    OffsetCommitResponse,
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics,
+    OffsetFetchResponse,
+)
 from broker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 from tests.broker.handlers.conftest import InProcessBroker, batch
 from tests.broker.handlers.test_produce_and_fetch import fetch, fetch_request, offsets_in, produce
@@ -57,3 +67,36 @@ def test_a_failed_fsync_is_answered_with_a_storage_error(tmp_path: Path) -> None
     assert fetch(broker, fetch_request("t", 0)).high_watermark == 1
     files.sync_error = None
     broker.close(clean=False)
+
+
+def test_a_commit_that_cannot_be_written_is_refused_and_the_old_one_stays(tmp_path: Path) -> None:
+    """Offsets are as durable as records: what was acknowledged is there, what was not is not."""
+    files = FaultyFileSystem()
+    broker = InProcessBroker(tmp_path / "data", files=files)
+    broker.state.catalog.create("t", 1, {})
+    assert commit(broker, 5) == ErrorCode.NONE
+    files.room = 10
+    assert commit(broker, 9) != ErrorCode.NONE
+    assert committed(broker) == 5
+    files.room = None
+    assert commit(broker, 9) == ErrorCode.NONE
+    assert committed(broker) == 9
+    broker.close(clean=False)
+    again = InProcessBroker(tmp_path / "data")
+    assert committed(again) == 9
+    again.close()
+
+
+def commit(broker: InProcessBroker, offset: int) -> int:
+    partition = OffsetCommitRequestPartition(partition_index=0, committed_offset=offset)
+    request = OffsetCommitRequest(group_id="g", topics=[OffsetCommitRequestTopic(name="t", partitions=[partition])])
+    return broker.call(request, OffsetCommitResponse, version=9).topics[0].partitions[0].error_code
+
+
+def committed(broker: InProcessBroker) -> int:
+    request = OffsetFetchRequest(
+        groups=[
+            OffsetFetchRequestGroup(group_id="g", topics=[OffsetFetchRequestTopics(name="t", partition_indexes=[0])])
+        ]
+    )
+    return broker.call(request, OffsetFetchResponse, version=9).groups[0].topics[0].partitions[0].committed_offset

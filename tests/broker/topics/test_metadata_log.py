@@ -80,7 +80,7 @@ def test_a_damaged_line_in_the_middle_is_refused_rather_than_forgotten(tmp_path:
     content = bytearray((tmp_path / "metadata.log").read_bytes())
     content[20] ^= 1
     (tmp_path / "metadata.log").write_bytes(content)
-    with pytest.raises(UnsoundMetadata, match="line 1.*backup"):
+    with pytest.raises(UnsoundMetadata, match=r"line 1.*backup"):
         reopen(tmp_path)
 
 
