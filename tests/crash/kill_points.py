@@ -1,0 +1,133 @@
+"""
+The named moments at which a service is killed, and how the process under test comes to die there.
+
+The framework has no hooks for this: in the process under test, and only there, a method is wrapped, and at its n-th
+call that counts the process writes one line to a file, syncs it and sends itself a signal. A case without such a line
+has not been where it says, and fails.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, Signals
+from typing import Final
+
+from eventbus.database import Inbox, Outbox
+from eventbus.delivery import EventDelivery
+from eventbus.handlers import Invocation
+from eventbus.projections import ProjectionRunner
+from eventbus.projections.progress import RebuildProgress
+from eventbus.projections.row_table import RowTable
+from eventbus.transport.kafka.producer import KafkaProducer
+
+AsyncMethod = Callable[..., Awaitable[object]]
+Counts = Callable[[tuple[object, ...], object], bool]
+"""Whether a call counts, by its arguments (self first) and its result; before the call there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class KillPlan:
+    """Where one process is to end: at the *occurrence*-th time (from 1) that it comes to *point*."""
+
+    point: str
+    occurrence: int
+    log: Path
+    sent: Signals = SIGKILL
+
+    def __str__(self) -> str:
+        return f"{self.point} #{self.occurrence}"
+
+
+class Trigger:
+    """Counts the occurrences of a plan's point, and ends the process at the one that was asked for."""
+
+    def __init__(self, plan: KillPlan) -> None:
+        self._plan = plan
+        self._seen = 0
+
+    def reached(self, detail: str = "") -> None:
+        self._seen += 1
+        if self._seen != self._plan.occurrence:
+            return
+        with self._plan.log.open("a", encoding="utf-8") as log:
+            log.write(f"{self._plan} pid {os.getpid()} {detail}".rstrip() + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+        os.kill(os.getpid(), self._plan.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Before or behind the calls of a method that count."""
+
+    owner: type
+    method: str
+    counts: Counts
+    before: bool = False
+
+    def arm(self, trigger: Trigger) -> None:
+        """Wraps the method in this process."""
+        original: AsyncMethod = getattr(self.owner, self.method)
+
+        async def wrapped(*arguments: object, **options: object) -> object:
+            if self.before and self.counts(arguments, None):
+                trigger.reached()
+            result = await original(*arguments, **options)
+            if not self.before and self.counts(arguments, result):
+                trigger.reached(f"behind {len(result)}" if isinstance(result, list) else "")
+            return result
+
+        setattr(self.owner, self.method, wrapped)
+
+
+def _is_of(handler: str) -> Counts:
+    def counts(arguments: tuple[object, ...], _: object) -> bool:
+        invocation = arguments[0]
+        return isinstance(invocation, Invocation) and invocation.definition.name.endswith(handler)
+
+    return counts
+
+
+def _has(index: int) -> Counts:
+    """The argument at *index* holds something."""
+    return lambda arguments, _: bool(arguments[index])
+
+
+def _result(_: tuple[object, ...], result: object) -> bool:
+    return bool(result)
+
+
+PLACES: Final = {
+    "command decided, nothing committed": Place(Outbox, "add", _has(2)),
+    "committed, not published": Place(Outbox, "claim", _result),
+    "published, not deleted": Place(KafkaProducer, "publish", _result),
+    "deleted, not committed": Place(Outbox, "delete", _has(4)),
+    "message admitted, not handled": Place(Inbox, "admit", _result),
+    "in the middle of a batch of handlers": Place(Invocation, "__call__", _is_of("take_effect")),
+    "handled and committed, group offset not": Place(EventDelivery, "apply", _has(2)),
+    "in the middle of a projection batch": Place(RowTable, "write", _has(3)),
+    "projected and committed, group offset not": Place(ProjectionRunner, "apply", _has(2)),
+    "before a batch of handlers": Place(EventDelivery, "apply", _has(2), before=True),
+    "before a projection batch": Place(ProjectionRunner, "apply", _has(2), before=True),
+}
+"""The points that are places in the code. Those of a rebuild are shares of its way: `rebuild 30 %`."""
+
+_REBUILD: Final = "rebuild "
+
+
+def arm(plan: KillPlan) -> Callable[[RebuildProgress], None]:
+    """Makes this process end by the plan; what is returned is to be told the progress of a rebuild."""
+    trigger = Trigger(plan)
+    if not plan.point.startswith(_REBUILD):
+        PLACES[plan.point].arm(trigger)
+        return lambda progress: None
+    where = plan.point.removeprefix(_REBUILD)
+
+    def told(progress: RebuildProgress) -> None:
+        share = progress.done / progress.total if progress.total else 0.0
+        is_there = share >= int(where.removesuffix(" %")) / 100 if where.endswith(" %") else progress.phase == where
+        if is_there and progress.phase != "live":
+            trigger.reached(f"{progress.phase} {progress.done} of {progress.total}")
+
+    return told

@@ -1,0 +1,122 @@
+"""
+The process under test: the accounts service without HTTP, told by a pipe what to do.
+
+Told       ("send", [(command id, account, number), …])   ("rebuild", projection)   ("status",)   ("stop",)
+Answers    ("ready",)   ("receipt", command id, [event id, …])   ("failed", command id, text)
+           ("status", ApplicationStatus)   ("rebuilt", generation, resumed)   ("stopped",)
+A receipt that has been answered is an acknowledged command: it may never be lost.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from eventbus import Application, EventBusError
+from eventbus.projections import Rebuild, filling, rebuild
+from eventbus.projections.progress import RebuildProgress
+from tests.crash import accounts
+from tests.crash.kill_points import KillPlan, arm
+
+SERVICE = "accounts"
+PARTITIONS = 3
+REBUILD_BATCH = 40
+REBUILD_LEASE_SECONDS = 1.0
+_AT_ONCE = 8
+
+Message = tuple[str, *tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Where a service works: the log, the database, and the file for its words."""
+
+    broker_url: str
+    database_url: str
+    words: Path
+
+
+def main(settings: ServiceSettings, plan: KillPlan | None, pipe: Connection) -> None:
+    """The process' life; a clean end is exit code 0."""
+    words = os.open(settings.words, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(words, sys.stdout.fileno())
+    os.dup2(words, sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(name)s %(message)s", force=True)
+    told = arm(plan) if plan is not None else lambda progress: None
+    anyio.run(_Service(settings, pipe, told).run)
+
+
+class _Service:
+    def __init__(self, settings: ServiceSettings, pipe: Connection, told: Callable[[RebuildProgress], None]) -> None:
+        self._app = Application(
+            SERVICE,
+            modules=[accounts],
+            broker_url=settings.broker_url,
+            database_url=settings.database_url,
+            partitions=PARTITIONS,
+        )
+        self._pipe = pipe
+        self._told = told
+        self._limit = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def run(self) -> None:
+        first = await anyio.to_thread.run_sync(self._pipe.recv)
+        if first[0] == "rebuild":
+            await self._rebuild(first[1])
+        else:
+            await self._serve(first)
+
+    async def _serve(self, first: Message) -> None:
+        async with self._app.lifespan():
+            async with self._app.database.transaction() as connection:
+                await connection.run_sync(accounts.effects.metadata.create_all)
+            self._pipe.send(("ready",))
+            async with anyio.create_task_group() as tasks:
+                message = first
+                while message[0] != "stop":
+                    await self._do(message, tasks)
+                    message = await self._next()
+        self._pipe.send(("stopped",))
+
+    async def _next(self) -> Message:
+        message: Message = await anyio.to_thread.run_sync(self._pipe.recv)
+        return message
+
+    async def _do(self, message: Message, tasks: TaskGroup) -> None:
+        match message:
+            case ("send", list(commands)):
+                for id, account, number in commands:
+                    tasks.start_soon(self._send, id, account, number)
+            case ("status",):
+                self._pipe.send(("status", await self._app.status()))
+
+    async def _send(self, id: str, account: str, number: int) -> None:
+        async with self._limit:
+            try:
+                receipt = await self._app.send(accounts.Deposit(account=account, number=number), id=id)
+            except EventBusError as error:
+                self._pipe.send(("failed", id, str(error)))
+            else:
+                self._pipe.send(("receipt", id, list(receipt.event_ids)))
+
+    async def _rebuild(self, projection: str) -> None:
+        # Small steps, so that a log of some hundred events has a 30 % and a 70 %.
+        filling.RECORDS_A_TRANSACTION = REBUILD_BATCH
+        rebuild.SWITCH_BELOW = REBUILD_BATCH
+        chosen = next(one for one in self._app.projections if one.projection_name == projection)
+        async with self._app.connected() as connection:
+            result = await Rebuild(
+                chosen,
+                database=self._app.database,
+                transport=connection.transport,
+                types=self._app.model.types,
+                progress=self._told,
+                lease_seconds=REBUILD_LEASE_SECONDS,
+            ).run()
+        self._pipe.send(("rebuilt", result.generation, result.resumed))

@@ -1,0 +1,43 @@
+"""A rebuild is killed at shares of its way, beside a service that goes on, and ends up with the live rows."""
+
+import pytest
+
+from tests.crash.driver import Crash, Service
+from tests.crash.service import REBUILD_BATCH
+
+CYCLES = 10
+EVENTS = 10 * REBUILD_BATCH
+FED_SECONDS = 0.1
+
+
+@pytest.mark.parametrize("point", ["rebuild 30 %", "rebuild 70 %", "rebuild comparing"])
+def test_a_killed_rebuild_is_gone_on_with(crash: Crash, point: str) -> None:
+    """
+    Each time the next rebuild takes the unfinished generation, ends it and switches; the live view is sound throughout.
+    """
+    with crash.service() as service:
+        service.send(crash.new_commands(EVENTS))
+        service.await_receipts()
+        crash.assert_sound_at_rest()
+        for cycle in range(CYCLES):
+            service.send(crash.new_commands(5))
+            with crash.process(crash.plan(point, 1)) as rebuild:
+                rebuild.tell("rebuild", "account_summaries")
+                rebuild.wait_until_dead()
+            service.feed(FED_SECONDS, burst_max=5)
+            rebuilt = finished(crash, service)
+            assert rebuilt == (cycle + 2, True), "the generation of the killed rebuild was not gone on with"
+            service.await_receipts()
+        crash.assert_sound_at_rest()
+        service.stop()
+    assert len(crash.kills()) == CYCLES
+
+
+def finished(crash: Crash, service: Service) -> tuple[object, ...]:
+    """Rebuilds to the end beside the service: the generation, and whether it was a killed rebuild's."""
+    with crash.process() as rebuild:
+        rebuild.tell("rebuild", "account_summaries")
+        while rebuild.hear():
+            assert service.hear(), crash.words
+        assert rebuild.rebuilt, crash.words
+        return rebuild.rebuilt[0]

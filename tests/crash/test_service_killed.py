@@ -1,0 +1,68 @@
+"""A service is killed at named points, ten times each, and loses and repeats nothing."""
+
+import pytest
+
+from tests.crash.checker import repeats_in
+from tests.crash.driver import Crash
+from tests.crash.world import World
+
+CYCLES = 10
+CYCLES_ON_POSTGRESQL = 3
+
+# The point, and how often a run passes it at most before it dies there.
+CASES = {
+    "command decided, nothing committed": 30,
+    "committed, not published": 4,
+    "published, not deleted": 4,
+    "deleted, not committed": 4,
+    "message admitted, not handled": 4,
+    "in the middle of a batch of handlers": 40,
+    "handled and committed, group offset not": 4,
+    "in the middle of a projection batch": 4,
+    "projected and committed, group offset not": 4,
+}
+
+
+def play(crash: Crash, point: str, cycles: int) -> World:
+    """Kills the service there in every cycle, checks what each kill has left, and everything at the end."""
+    for _ in range(cycles):
+        plan = crash.plan(point, crash.random.randint(1, CASES[point]))
+        with crash.service(plan) as service:
+            service.feed_until_dead()
+        crash.assert_sound()
+    with crash.service() as service:
+        service.await_receipts()
+        world = crash.assert_sound_at_rest()
+        service.stop()
+    assert len(crash.kills()) == cycles
+    return world
+
+
+@pytest.mark.parametrize("point", CASES)
+def test_nothing_is_lost_or_doubled(crash: Crash, point: str) -> None:
+    """On SQLite: whatever was acknowledged is stored, published in order, and has taken effect once."""
+    world = play(crash, point, CYCLES)
+    if point == "published, not deleted":
+        assert repeats_in(world) > 0, "no kill was between publishing and deleting"
+
+
+@pytest.mark.parametrize("point", ["published, not deleted", "in the middle of a projection batch"])
+def test_nothing_is_lost_or_doubled_on_postgresql(crash_on_postgresql: Crash, point: str) -> None:
+    """The same where a killed process' transaction is the server's to roll back."""
+    play(crash_on_postgresql, point, CYCLES_ON_POSTGRESQL)
+
+
+def test_a_kill_at_any_moment(crash: Crash) -> None:
+    """SIGKILL from outside, wherever the service is just then."""
+    with crash.service() as service:
+        service.await_ready()
+        service.kill()
+    for _ in range(CYCLES):
+        with crash.service() as service:
+            service.feed(crash.random.uniform(0.05, 0.6))
+            service.kill()
+        crash.assert_sound()
+    with crash.service() as service:
+        service.await_receipts()
+        crash.assert_sound_at_rest()
+        service.stop()

@@ -1,0 +1,211 @@
+"""
+What is there after a crash: the log and the tables, read without the framework.
+
+The log is read with confluent-kafka's consumer from its first offset to its end, the tables with plain SQL in one
+snapshot (sqlite3, asyncpg), by the names that the reference gives them.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+TOPICS: Final = ("accounts", "audits")
+_LOG_SECONDS_MAX: Final = 20.0
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    id: str
+    type: str
+    stream: str
+    version: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row of the event store."""
+
+    stream: str
+    version: int
+    id: str
+    type: str
+    topic: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A row that the handler `take_effect` has written, in the order of writing."""
+
+    event_id: str
+    account: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    consumer: str
+    topic: str
+    partition: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """
+    checkpoints   of the handlers and of the live generation of each projection
+    summaries     account → (deposits, digest), of the live generation
+    journal       (deposit's event id, number), of the live generation
+    ends          (topic, partition) → the offset behind its last record
+    """
+
+    log: Sequence[LogRecord]
+    ends: Mapping[tuple[str, int], int]
+    stored: Sequence[StoredRow]
+    effects: Sequence[Effect]
+    outbox: frozenset[str]
+    checkpoints: Sequence[Checkpoint]
+    summaries: Mapping[str, tuple[int, int]]
+    journal: Sequence[tuple[str, int]]
+    dead_letters: Sequence[str]
+
+
+def number_of(data: str) -> int:
+    number = json.loads(data)["number"]
+    assert isinstance(number, int)
+    return number
+
+
+def read_log(bootstrap: str) -> tuple[list[LogRecord], dict[tuple[str, int], int]]:
+    """Every record of the topics, by partition and offset, and where the partitions end."""
+    options = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False}
+    # A partition's end is told by an empty answer, and the broker waits this long with one.
+    with closing(Consumer({**options, "enable.partition.eof": True, "fetch.wait.max.ms": 10})) as consumer:
+        topics = consumer.list_topics(timeout=_LOG_SECONDS_MAX).topics
+        partitions = [(topic, number) for topic in TOPICS if topic in topics for number in topics[topic].partitions]
+        ends: dict[tuple[str, int], int] = {}
+        for topic, number in partitions:
+            _, ends[topic, number] = consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=_LOG_SECONDS_MAX
+            )
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in partitions])
+        open_partitions = {place for place, end in ends.items() if end > 0}
+        found: list[LogRecord] = []
+        while open_partitions:
+            message = consumer.poll(_LOG_SECONDS_MAX)
+            assert message is not None, f"the log gave nothing for {_LOG_SECONDS_MAX:g} s, {open_partitions} unread"
+            place = (message.topic() or "", message.partition() or 0)
+            if message.error() is not None:
+                open_partitions.discard(place)
+                continue
+            headers = {name: bytes(value).decode() for name, value in message.headers() or []}
+            found.append(
+                LogRecord(
+                    *place,
+                    message.offset() or 0,
+                    (message.key() or b"").decode(),
+                    headers["ce_id"],
+                    headers["ce_type"],
+                    headers["ce_stream"],
+                    int(headers["ce_streamversion"]),
+                    (message.value() or b"").decode(),
+                )
+            )
+    return sorted(found, key=lambda record: (record.topic, record.partition, record.offset)), ends
+
+
+_QUERIES: Final = {
+    "stored": "SELECT stream, version, id, type, topic, data FROM eventbus_events ORDER BY stream, version",
+    "effects": "SELECT event_id, account, number FROM effects ORDER BY position",
+    "outbox": "SELECT id FROM eventbus_outbox",
+    "checkpoints": """
+        SELECT c.consumer, c.topic, c."partition", c.next_offset FROM eventbus_checkpoints c
+        LEFT JOIN eventbus_generations g ON g.projection = c.consumer AND g.generation = c.generation
+        WHERE (g.state = 'live' OR g.state IS NULL) AND c.next_offset IS NOT NULL""",
+    "dead_letters": "SELECT consumer, handler, error_message FROM eventbus_dead_letters",
+    "generations": "SELECT projection, generation FROM eventbus_generations WHERE state = 'live'",
+}
+_VIEWS: Final = {
+    "account_summaries": "SELECT account, deposits, digest FROM view_account_summaries_{}",
+    "journal": "SELECT deposit_id, number FROM view_journal_{}_journal ORDER BY deposit_id",
+}
+
+
+def _from_sqlite(path: str) -> dict[str, list[Row]]:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        found: dict[str, list[Row]] = {name: connection.execute(query).fetchall() for name, query in _QUERIES.items()}
+        for projection, generation in found["generations"]:
+            view = str(projection)
+            found[view] = connection.execute(_VIEWS[view].format(generation)).fetchall()
+    return found
+
+
+async def _from_postgresql(url: str) -> dict[str, list[Row]]:
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            found = {name: [tuple(row) for row in await connection.fetch(query)] for name, query in _QUERIES.items()}
+            for projection, generation in found["generations"]:
+                query = _VIEWS[projection].format(generation)
+                found[projection] = [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+    return found
+
+
+def read_tables(database_url: str) -> dict[str, list[Row]]:
+    """The rows of one snapshot, by query."""
+    if database_url.startswith("sqlite:///"):
+        return _from_sqlite(database_url.removeprefix("sqlite:///"))
+    return asyncio.run(_from_postgresql(database_url))
+
+
+def read_world(bootstrap: str, database_url: str) -> World:
+    """Everything. To be called when nothing is being published."""
+    tables = read_tables(database_url)
+    log, ends = read_log(bootstrap)
+    return World(
+        log=log,
+        ends=ends,
+        stored=[
+            StoredRow(str(stream), _int(version), str(id), str(type_), str(topic), _text(data))
+            for stream, version, id, type_, topic, data in tables["stored"]
+        ],
+        effects=[Effect(str(id), str(account), _int(number)) for id, account, number in tables["effects"]],
+        outbox=frozenset(str(row[0]) for row in tables["outbox"]),
+        checkpoints=[
+            Checkpoint(str(consumer), str(topic), _int(partition), _int(next_offset))
+            for consumer, topic, partition, next_offset in tables["checkpoints"]
+        ],
+        summaries={
+            str(account): (_int(deposits), _int(digest))
+            for account, deposits, digest in tables.get("account_summaries", [])
+        },
+        journal=[(str(id), _int(number)) for id, number in tables.get("journal", [])],
+        dead_letters=[f"{consumer} {handler}: {error}" for consumer, handler, error in tables["dead_letters"]],
+    )
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, bytes)
+    return value.decode()
