@@ -12,7 +12,7 @@ projection starts, once per generation, under a name of its own; the class itsel
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import ClassVar, Self, Unpack
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Column, Double, MetaData, Table
@@ -36,14 +36,14 @@ class Row(BaseModel):
 
     row_key: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, *, key: str | tuple[str, ...] | None = None, **config: Unpack[ConfigDict]) -> None:
-        super().__init_subclass__(**config)
+    def __init_subclass__(cls, *, key: str | tuple[str, ...] | None = None) -> None:
+        super().__init_subclass__()
         if key is not None:
             cls.row_key = (key,) if isinstance(key, str) else tuple(key)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, *, key: str | tuple[str, ...] | None = None, **config: object) -> None:
-        super().__pydantic_init_subclass__(**config)
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        super().__pydantic_init_subclass__()
         place = f"{cls.__module__}.{cls.__qualname__}"
         if not cls.row_key:
             raise DefinitionError(f'{place}: a row needs a key: class {cls.__name__}(Row, key="…")')

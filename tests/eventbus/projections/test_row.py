@@ -129,7 +129,7 @@ def test_a_misspelt_class_keyword_is_refused() -> None:
     """As Python says it."""
     with pytest.raises((TypeError, DefinitionError)):
 
-        class Misspelt(Row, kei="order_id"):  # type: ignore[call-arg]
+        class Misspelt(Row, kei="order_id"):
             order_id: str
 
 
