@@ -64,17 +64,17 @@ def test_franz_go_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
     """Create, produce, consume in a group of two with a rebalance, commit, with Go's franz-go."""
     topic = f"franz-go-{codec}-{uuid.uuid4().hex[:8]}"
     printed = run(
-        [str(go_program()), "-broker", broker.address, "-topic", topic, "-codec", codec, "-count", str(COUNT)]
+        [str(go_program()), "-broker", broker.bootstrap, "-topic", topic, "-codec", codec, "-count", str(COUNT)]
     )
-    _check_round(broker.address, topic, codec, printed)
+    _check_round(broker.bootstrap, topic, codec, printed)
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip"])
 def test_kafkajs_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
     """Create, produce idempotently, consume in a group of two with a rebalance, commit, with JavaScript's kafkajs."""
     topic = f"kafkajs-{codec}-{uuid.uuid4().hex[:8]}"
-    printed = run([*node_program(), broker.address, topic, codec, str(COUNT)])
-    _check_round(broker.address, topic, codec, printed)
+    printed = run([*node_program(), broker.bootstrap, topic, codec, str(COUNT)])
+    _check_round(broker.bootstrap, topic, codec, printed)
 
 
 def test_kcat_lists_produces_and_consumes(broker: BrokerProcess) -> None:
@@ -82,16 +82,16 @@ def test_kcat_lists_produces_and_consumes(broker: BrokerProcess) -> None:
     kcat = need("kcat", "kcat")
     topic = f"kcat-{uuid.uuid4().hex[:8]}"
     lines = b"".join(b"key-%d:value-%d\n" % (number, number) for number in range(COUNT))
-    run([kcat, "-b", broker.address, "-P", "-t", topic, "-K", ":", "-z", "lz4"], feed=lines)
-    listed = json.loads(run([kcat, "-b", broker.address, "-L", "-J", "-t", topic]))
+    run([kcat, "-b", broker.bootstrap, "-P", "-t", topic, "-K", ":", "-z", "lz4"], feed=lines)
+    listed = json.loads(run([kcat, "-b", broker.bootstrap, "-L", "-J", "-t", topic]))
     assert [entry["topic"] for entry in listed["topics"]] == [topic]
-    read = run([kcat, "-b", broker.address, "-C", "-t", topic, "-e", "-q", "-f", "%k:%s\n"])
+    read = run([kcat, "-b", broker.bootstrap, "-C", "-t", topic, "-e", "-q", "-f", "%k:%s\n"])
     assert sorted(read.encode().splitlines()) == sorted(lines.splitlines())
     grouped = run(
         [
             kcat,
             "-b",
-            broker.address,
+            broker.bootstrap,
             "-G",
             f"{topic}-group",
             "-X",

@@ -14,7 +14,7 @@ COUNT = 500
 def test_topics_are_created_listed_and_deleted(broker: BrokerProcess) -> None:
     """kafka-topics: create, list, delete."""
     topic = f"java-{uuid.uuid4().hex[:8]}"
-    command = ("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.address)
+    command = ("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker.bootstrap)
     java_tool(*command, "--create", "--topic", topic, "--partitions", "3", "--config", "retention.ms=-1")
     assert topic in java_tool(*command, "--list").splitlines()
     java_tool(*command, "--delete", "--topic", topic)
@@ -26,7 +26,7 @@ def test_the_console_producer_and_consumer_exchange_lines(broker: BrokerProcess,
     """kafka-console-producer (idempotent, acks=all) and kafka-console-consumer in a group."""
     topic = f"java-console-{codec}-{uuid.uuid4().hex[:8]}"
     lines = [f"line {number}" for number in range(COUNT)]
-    server = ("--bootstrap-server", broker.address, "--topic", topic)
+    server = ("--bootstrap-server", broker.bootstrap, "--topic", topic)
     java_tool(
         "org.apache.kafka.tools.ConsoleProducer", *server, "--compression-codec", codec, feed="\n".join(lines).encode()
     )
@@ -42,7 +42,7 @@ def test_the_verifiable_producer_is_acknowledged_for_every_record(broker: Broker
     topic = f"java-verifiable-{uuid.uuid4().hex[:8]}"
     printed = java_tool(
         "org.apache.kafka.tools.VerifiableProducer",
-        *("--bootstrap-server", broker.address, "--topic", topic, "--max-messages", str(COUNT), "--acks", "-1"),
+        *("--bootstrap-server", broker.bootstrap, "--topic", topic, "--max-messages", str(COUNT), "--acks", "-1"),
     )
     assert sum('"name":"producer_send_success"' in line for line in printed.splitlines()) == COUNT
 
@@ -52,7 +52,7 @@ def test_dump_log_segments_reads_our_files(broker: BrokerProcess) -> None:
     topic = f"java-dump-{uuid.uuid4().hex[:8]}"
     java_tool(
         "org.apache.kafka.tools.ConsoleProducer",
-        *("--bootstrap-server", broker.address, "--topic", topic, "--command-property", "acks=all"),
+        *("--bootstrap-server", broker.bootstrap, "--topic", topic, "--command-property", "acks=all"),
         feed="\n".join(f"line {number}" for number in range(COUNT)).encode(),
     )
     segments = sorted(broker.data_dir.glob(f"{topic}-*/*.log"))
