@@ -210,7 +210,7 @@ class Transport(Protocol):
         ...
 
     def producer(self) -> RecordProducer:
-        """A new producer."""
+        """A new producer, which begins to connect. To be called on the event loop."""
         ...
 
     def consumer(

@@ -30,7 +30,7 @@ _log = logging.getLogger("eventbus.transport")
 RECORDS_MAX = 1000
 """Records of one round."""
 
-_WAIT_SECONDS = 0.2
+_WAIT_SECONDS = 0.1
 _WAIT_FOR_REQUESTS_SECONDS = 0.02
 _GROUP_ONLY_SECONDS = 1.0
 _GIVE_UP_SECONDS = 20.0

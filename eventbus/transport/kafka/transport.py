@@ -89,7 +89,9 @@ class KafkaTransport:
         return await self._thread.submit(lambda: self._admin.describe(topics))
 
     def producer(self) -> KafkaProducer:
-        return KafkaProducer(self._shared, self._connection, self._logger)
+        producer = KafkaProducer(self._shared, self._connection, self._logger)
+        producer.connect()
+        return producer
 
     def consumer(
         self, group_id: str, topics: Sequence[str], *, instance_id: str | None, revoked: Revoked
