@@ -52,6 +52,7 @@ class Segment:
         self._max_timestamp = -1
         self._max_timestamp_offset = base_offset
         self._torn = False
+        self._cut_unsynced = False
 
     @classmethod
     def create(cls, directory: Path, base_offset: int, files: FileSystem, index_interval_bytes: int) -> "Segment":
@@ -121,6 +122,10 @@ class Segment:
                     file.sync()
         if self._torn:
             self._cut_torn_write(self.file())
+        if self._cut_unsynced:
+            # Nothing may be written here any more that would sync it later.
+            self.file().sync()
+            self._cut_unsynced = False
 
     def truncate(self, size: int, next_offset: int) -> None:
         """Cuts the batches from byte *size* on, which have offsets from *next_offset* on, and syncs. Raises OSError."""
@@ -179,6 +184,8 @@ class Segment:
             valid, batches, next_offset = position + header.size, batches + 1, header.next_offset
         if valid < size:
             file.truncate(valid)
+            # Or a loss of power brings the torn bytes back when the segment is sealed and trusted.
+            file.sync()
         self.size = valid
         return Recovered(size, size - valid, batches, next_offset)
 
@@ -305,6 +312,7 @@ class Segment:
         except OSError as error:
             raise StorageError(self.path, error) from error
         self._torn = False
+        self._cut_unsynced = True
 
     def _damaged(self, error: CorruptBatch) -> StorageError:
         return StorageError(self.path, f"{error}; the disk changed what was written, restore this file from a copy")

@@ -226,3 +226,29 @@ def test_what_was_flushed_survives_a_loss_of_power(tmp_path: Path, seed: int) ->
     assert values[:flushed] == written[:flushed]
     assert values == [value for value in written if value in values]
     assert bench.append(b"more").base_offset == values_end
+
+
+@pytest.mark.parametrize("torn_by", ["crash", "full disk"])
+def test_torn_bytes_that_were_cut_do_not_come_back_in_a_sealed_segment(tmp_path: Path, torn_by: str) -> None:
+    """A cut is synced before the segment is trusted: a later loss of power finds the file as it was cut."""
+    bench = LogBench(tmp_path)
+    bench.append(b"kept")
+    bench.log.flush()
+    if torn_by == "crash":
+        with (bench.directory / ACTIVE).open("ab") as file:
+            file.write(b"torn" * 10)
+        with_tail = bench.files.open(bench.directory / ACTIVE)
+        with_tail.sync()
+        with_tail.release()
+        bench.kill()
+    else:
+        bench.files.room = 40
+        with pytest.raises(StorageError):
+            bench.append(b"lost")
+        bench.files.room = None
+    bench.log.roll()
+    bench.log.flush()
+    bench.log.close(clean=False)
+    bench.files.power_loss(bench.directory)
+    bench.open(clean=False, recovery_point=1)
+    assert bench.values() == [b"kept"]
