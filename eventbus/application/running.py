@@ -130,8 +130,9 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
             with starting:
                 if not is_prepared:
                     await _prepare_when_there(service)
-                await tasks.start(relay.run)
+                # Before the relay: a producer's first look at a missing topic would create it with the broker's defaults.
                 await connection.transport.ensure_topics(definition.topics)
+                await tasks.start(relay.run)
                 service.consumers = _consumers(definition, connection)
                 for consumer in service.consumers:
                     await tasks.start(consumer.run)
