@@ -2,9 +2,10 @@
 From the log to handlers and projections, and from the outbox to the log.
 """
 
+from eventbus.delivery.blocked_keys import BlockedKey
 from eventbus.delivery.consumer import Consumer, ConsumerStatus, PartitionStatus
 from eventbus.delivery.event_delivery import EventDelivery
-from eventbus.delivery.relay import BlockedKey, Relay, RelayStatus
+from eventbus.delivery.relay import Relay, RelayStatus
 from eventbus.delivery.subscription import Claim, Subscription, check_within
 
 __all__ = [

@@ -173,6 +173,10 @@ class Consumer:
             except ConsumerStopped as error:
                 self._end(str(error))
                 return
+            except Exception as error:
+                _log.exception("consumer %s: polling failed", self._subscription.name)
+                self._end(f"polling failed: {type(error).__name__}: {error}; start the service again")
+                return
 
     def _is_full(self) -> bool:
         waiting = sum(len(lane.waiting) for lane in self._lanes.values())
@@ -303,6 +307,12 @@ class Consumer:
                 self._wait_for_database(error)
                 await anyio.sleep(pauses.next())
                 continue
+            except ForeignLog:
+                raise
+            except Exception as error:
+                self._fail_to_claim(error)
+                await anyio.sleep(pauses.next())
+                continue
             if assigned != self._assigned:
                 continue
             self._lanes = {partition: Lane(partition, claim) for partition, claim in claims.items()}
@@ -340,6 +350,12 @@ class Consumer:
         if self._state != "waiting for the database":
             _log.warning("consumer %s: the database is away, waiting for it: %s", self._subscription.name, error)
         self._state, self._reason = "waiting for the database", str(error)
+
+    def _fail_to_claim(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        if self._reason != reason:
+            _log.error("consumer %s cannot claim its partitions, trying again: %s", self._subscription.name, reason)
+        self._state, self._reason = "starting", reason
 
     def _running(self) -> None:
         if self._state == "waiting for the database":

@@ -21,6 +21,10 @@ _ALWAYS: Options = {
 }
 
 _PRODUCER: Options = {
+    # Services make their topics themselves, with their options; a topic made by the way would have the defaults.
+    "allow.auto.create.topics": False,
+    # How long a record waits for a topic that is not there; then it is refused, and blocks its key only.
+    "topic.metadata.propagation.max.ms": 5000,
     "acks": "all",
     "enable.idempotence": True,
     "partitioner": "murmur2_random",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from eventbus.database import Database, LogPartition, Migrations
 from eventbus.delivery import Consumer
@@ -55,7 +56,7 @@ async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
     with anyio.fail_after(seconds):
-        while not await condition():  # noqa: ASYNC110 (what is waited for happens in a database or another process)
+        while not await condition():
             await asyncio.sleep(0.02)
 
 
@@ -293,3 +294,27 @@ async def test_slow_handlers_keep_memory_and_membership(
     async with consuming(consumer):
         await until(lambda: effects_are(database, 60))
         assert sum(partition.waiting for partition in consumer.status().partitions) <= 1200
+
+
+async def test_a_topic_that_was_made_anew_stops_the_consumer_and_the_others_go_on(
+    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
+) -> None:
+    """Deleted and created again while it runs: nothing of the new topic takes effect, and the status says why."""
+    other = f"{topic}-other"
+    await transport.ensure_topics({other: 1})
+    await pay(transport, topic, range(10))
+    stopping = Consumer(transport, delivery(database, take, service=service, topic=topic))
+    going_on = Consumer(transport, delivery(database, take, service=f"{service}-2", topic=other))
+    async with consuming(stopping, going_on):
+        await until(lambda: effects_are(database, 10))
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        for deleted in admin.delete_topics([topic]).values():
+            deleted.result(10)
+        await transport.ensure_topics({topic: 3})
+        await pay(transport, topic, range(100, 130))
+        await until(lambda: in_state(stopping, "stopped"))
+        assert "topic" in (stopping.status().reason or "")
+        await pay(transport, other, [1000])
+        await until(lambda: effects_are(database, 11))
+        assert going_on.status().state == "running"
+    assert sorted(await effects_in(database)) == [*range(10), 1000]

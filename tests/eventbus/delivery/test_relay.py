@@ -60,7 +60,7 @@ async def relaying(subject: Relay) -> AsyncIterator[None]:
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
     with anyio.fail_after(seconds):
-        while not await condition():  # noqa: ASYNC110 (what is waited for happens in a database or another process)
+        while not await condition():
             await asyncio.sleep(0.02)
 
 
@@ -157,6 +157,25 @@ async def test_a_row_that_the_log_refuses_blocks_its_key_only(
             assert subject.status().blocked == ()
     assert numbers_of(await in_log(transport, topic), "a") == [0, 2, 3]
     assert len(caplog.records) == 1
+
+
+async def test_a_topic_that_is_not_there_is_not_made_by_the_way(
+    transport: KafkaTransport, topic: str, database: Database
+) -> None:
+    """It would have the broker's defaults; its rows wait, and go when the topic has been made."""
+    missing = f"{topic}-missing"
+    subject = relay(database, transport)
+    async with relaying(subject):
+        await add(database, [row(missing, 1), row(topic, 1)])
+
+        async def is_blocked() -> bool:
+            return bool(subject.status().blocked)
+
+        await until(is_blocked)
+        assert missing not in (await transport.describe([missing])).topics
+        await transport.ensure_topics({missing: 5})
+        await until(lambda: is_empty(database))
+    assert len((await transport.describe([missing])).topics[missing].partitions) == 5
 
 
 async def test_a_second_relay_takes_over_when_the_lease_has_run_out(

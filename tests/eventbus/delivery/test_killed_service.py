@@ -1,0 +1,80 @@
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from eventbus.embedded import SharedBroker
+from eventbus.transport import KafkaTransport
+from tests.eventbus.delivery.log import pay
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def start(state: Path) -> Iterator[Callable[[float], "subprocess.Popen[bytes]"]]:
+    services: list[subprocess.Popen[bytes]] = []
+
+    def begin(seconds: float) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.eventbus.delivery.killable", str(state), str(seconds)]
+        services.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}))
+        return services[-1]
+
+    yield begin
+    for service in services:
+        service.kill()
+        service.wait(10)
+
+
+def effects(state: Path) -> list[int]:
+    try:
+        with sqlite3.connect(f"file:{state}/shop.sqlite3?mode=ro", uri=True) as connection:
+            found = [number for (number,) in connection.execute("SELECT number FROM effects ORDER BY position")]
+        connection.close()
+    except sqlite3.OperationalError:
+        return []
+    return found
+
+
+async def until_effects(state: Path, count: int, seconds: float = 20) -> None:
+    with anyio.fail_after(seconds):
+        while len(effects(state)) < count:
+            await anyio.sleep(0.02)
+
+
+async def test_a_killed_service_handles_again_within_three_seconds_and_repeats_nothing(
+    start: Callable[[float], "subprocess.Popen[bytes]"], state: Path
+) -> None:
+    """SIGKILL in the middle of a batch, five times: the next process goes on at the checkpoint, at once."""
+    async with SharedBroker(state) as broker:
+        transport = KafkaTransport(broker.address)
+        await transport.start()
+        await transport.ensure_topics({"payments": 12})
+        await pay(transport, "payments", range(5000))
+        service = start(0.001)
+        await until_effects(state, 20)
+        for _ in range(5):
+            service.kill()
+            service.wait(10)
+            before = len(effects(state))
+            began = time.monotonic()
+            service = start(0.001)
+            await until_effects(state, before + 1)
+            assert time.monotonic() - began < 3.0
+        service.kill()
+        service.wait(10)
+        service = start(0.0)
+        await until_effects(state, 5000, 60)
+        await transport.aclose()
+    assert sorted(effects(state)) == list(range(5000))
