@@ -20,11 +20,12 @@ from typing import Final
 from tests.crash.checker import Told, faults_at_any_moment, faults_at_rest
 from tests.crash.kill_points import KillPlan
 from tests.crash.service import Message, ServiceSettings, main
-from tests.crash.world import World, read_world
+from tests.crash.world import World, outbox, read_world
 
 ACCOUNTS: Final = 12
 DIES_SECONDS_MAX: Final = 30.0
 RESTS_SECONDS_MAX: Final = 30.0
+SETTLED_SECONDS: Final = 0.8
 _PAUSE_SECONDS: Final = 0.02
 
 _forks: Final = multiprocessing.get_context("forkserver")
@@ -65,6 +66,10 @@ class Crash:
     def plan(self, point: str, occurrence: int) -> KillPlan:
         return KillPlan(point, occurrence, self.kill_log)
 
+    def plan_to_freeze(self, point: str) -> KillPlan:
+        """SIGSTOP at the first occurrence, when nothing else goes on in the process."""
+        return KillPlan(point, 1, self.kill_log, signal.SIGSTOP, settled_seconds=SETTLED_SECONDS)
+
     def new_commands(self, count: int) -> list[tuple[str, str, int]]:
         """Commands that were never sent, with numbers that no other has."""
         commands: list[tuple[str, str, int]] = []
@@ -85,13 +90,15 @@ class Crash:
     def world(self) -> World:
         return read_world(self.bootstrap, self.settings.database_url)
 
-    def assert_sound(self) -> World:
+    def assert_sound(self) -> None:
         """What a kill has left, before anything goes on."""
-        world = self.world()
-        faults = faults_at_any_moment(world, self.told)
+        faults = faults_at_any_moment(self.world(), self.told)
         assert not faults, "\n".join([*faults, *self.kills()[-1:], self.words])
-        self.told.in_doubt.update(world.outbox)
-        return world
+        self.doubt()
+
+    def doubt(self) -> None:
+        """A relay has died: whether the events in the outbox are in the log, its successor cannot know."""
+        self.told.in_doubt.update(outbox(self.settings.database_url))
 
     def assert_sound_at_rest(self) -> World:
         """Waits until nothing is left to do, then checks everything."""
@@ -223,6 +230,33 @@ class Service:
             assert self.hear(min(left, self._crash.random.uniform(0, 4 * _PAUSE_SECONDS))), self._crash.words
             if len(self._crash.unacknowledged()) < 2 * burst_max:
                 self.send(self._crash.new_commands(self._crash.random.randint(1, burst_max)))
+
+    def feed_until_frozen(self, other: "Service") -> None:
+        """Sends bursts through *other*, with silence between them, until this process has stopped by its plan."""
+        deadline = time.monotonic() + DIES_SECONDS_MAX
+        next_burst = 0.0
+        while not [line for line in self._crash.kills() if line.startswith(f"{self._plan} pid {self.pid}")]:
+            assert self.hear(), f"the service has died:\n{self._crash.words}"
+            assert time.monotonic() < deadline, f"{self._plan} was not reached:\n{self._crash.words}"
+            if time.monotonic() > next_burst:
+                next_burst = time.monotonic() + 2.5 * SETTLED_SECONDS
+                other.send(self._crash.new_commands(2 * ACCOUNTS))
+
+    def thaw(self) -> None:
+        """Lets a frozen process go on where it was."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def words(self, *, saying: str) -> list[str]:
+        """The lines of this process that say that."""
+        lines = self._crash.settings.words.read_text(errors="replace").splitlines()
+        return [line for line in lines if f" {self.pid} " in line and saying in line]
+
+    def await_words(self, saying: str) -> None:
+        """Returns when the process has said that."""
+        deadline = time.monotonic() + RESTS_SECONDS_MAX
+        while not self.words(saying=saying):
+            assert self.hear(), f"the service has died:\n{self._crash.words}"
+            assert time.monotonic() < deadline, f"{saying!r} was not said:\n{self._crash.words}"
 
     def await_receipts(self, seconds: float = RESTS_SECONDS_MAX) -> None:
         """Returns when every command has been acknowledged."""

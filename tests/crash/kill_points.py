@@ -13,6 +13,8 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Final
 
+import anyio
+
 from eventbus.database import Inbox, Outbox
 from eventbus.delivery import EventDelivery
 from eventbus.handlers import Invocation
@@ -28,12 +30,19 @@ Counts = Callable[[tuple[object, ...], object], bool]
 
 @dataclass(frozen=True, slots=True)
 class KillPlan:
-    """Where one process is to end: at the *occurrence*-th time (from 1) that it comes to *point*."""
+    """
+    Where one process is to end: at the *occurrence*-th time (from 1) that it comes to *point*.
+
+    sent             SIGSTOP freezes it instead
+    settled_seconds  first, what else goes on in the process has that time to come to rest: a frozen process that is in
+                     a transaction besides would keep the database locked, and nobody could take over
+    """
 
     point: str
     occurrence: int
     log: Path
     sent: Signals = SIGKILL
+    settled_seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.point} #{self.occurrence}"
@@ -45,6 +54,12 @@ class Trigger:
     def __init__(self, plan: KillPlan) -> None:
         self._plan = plan
         self._seen = 0
+
+    async def come_to(self, detail: str = "") -> None:
+        """As `reached`, for a place where others can be waited for."""
+        if self._seen + 1 == self._plan.occurrence:
+            await anyio.sleep(self._plan.settled_seconds)
+        self.reached(detail)
 
     def reached(self, detail: str = "") -> None:
         self._seen += 1
@@ -72,10 +87,10 @@ class Place:
 
         async def wrapped(*arguments: object, **options: object) -> object:
             if self.before and self.counts(arguments, None):
-                trigger.reached()
+                await trigger.come_to()
             result = await original(*arguments, **options)
             if not self.before and self.counts(arguments, result):
-                trigger.reached(f"behind {len(result)}" if isinstance(result, list) else "")
+                await trigger.come_to(f"behind {len(result)}" if isinstance(result, list) else "")
             return result
 
         setattr(self.owner, self.method, wrapped)

@@ -43,8 +43,28 @@ def test_commands_go_on_without_the_broker_and_arrive_with_it(crash: Crash) -> N
         service.await_ready()
         for _ in range(CYCLES):
             service.feed(crash.random.uniform(0.1, 0.5), burst_max=10)
-            # What is in the outbox now may have been written by the broker that dies, and be written again.
             kill_broker(crash, service)
         crash.assert_sound_at_rest()
         service.stop()
     assert len(crash.kills()) == CYCLES
+
+
+def test_a_service_and_its_broker_are_killed_together(crash: Crash) -> None:
+    """As after a power cut that spares the disk: the next start finds everything, and goes on."""
+    with crash.service() as service:
+        service.await_ready()
+        service.stop()
+    for _ in range(CYCLES):
+        with crash.service() as service:
+            service.feed(crash.random.uniform(0.2, 0.5))
+            pid = broker_pid(crash)
+            assert pid is not None, crash.words
+            crash.note(f"broker pid {pid}")
+            os.kill(pid, signal.SIGKILL)
+            service.kill()
+        crash.doubt()
+    with crash.service() as service:
+        service.await_receipts()
+        crash.assert_sound_at_rest()
+        service.stop()
+    assert len(crash.kills()) == 2 * CYCLES

@@ -1,5 +1,7 @@
 """A service is killed at named points, ten times each, and loses and repeats nothing."""
 
+import time
+
 import pytest
 
 from tests.crash.checker import repeats_in
@@ -62,6 +64,19 @@ def test_a_kill_at_any_moment(crash: Crash) -> None:
             service.feed(crash.random.uniform(0.05, 0.6))
             service.kill()
         crash.assert_sound()
+    with crash.service() as service:
+        service.await_receipts()
+        crash.assert_sound_at_rest()
+        service.stop()
+
+
+def test_a_kill_at_any_moment_of_the_first_start(crash: Crash) -> None:
+    """No tables, no broker, no topics yet, or half of them: the next start makes what is missing."""
+    for _ in range(CYCLES):
+        with crash.service() as service:
+            service.send(crash.new_commands(3))
+            time.sleep(crash.random.uniform(0, 0.4))
+            service.kill()
     with crash.service() as service:
         service.await_receipts()
         crash.assert_sound_at_rest()

@@ -175,6 +175,11 @@ def read_tables(database_url: str) -> dict[str, list[Row]]:
     return asyncio.run(_from_postgresql(database_url))
 
 
+def outbox(database_url: str) -> frozenset[str]:
+    """The ids of the events that wait for the relay."""
+    return frozenset(str(row[0]) for row in read_tables(database_url)["outbox"])
+
+
 def read_world(bootstrap: str, database_url: str) -> World:
     """Everything. To be called when nothing is being published."""
     tables = read_tables(database_url)
