@@ -1,5 +1,7 @@
 """What a live projection promises, on each database."""
 
+from decimal import Decimal
+
 import anyio
 import pytest
 from sqlalchemy import select
@@ -7,7 +9,8 @@ from sqlalchemy import select
 from eventbus.clock import SystemClock
 from eventbus.database import Database, DeadLetter, DeadLetters
 from eventbus.errors import CheckpointFenced, ForeignLog, SchemaOutdated
-from eventbus.projections import AnyProjection, View, prepare_projections
+from eventbus.projections import AnyProjection, Row, View, prepare_projections
+from eventbus.projections.row_table import RowTable
 from tests.eventbus.projections.memory_log import Feeder, MemoryLog
 from tests.eventbus.projections.shop import (
     CustomerTotal,
@@ -186,6 +189,27 @@ async def test_two_owners_of_two_partitions_lose_no_update_of_the_same_rows(
     await other.aclose()
     rows: list[CustomerTotal] = await View(CustomerTotals, prepared).select()
     assert [(row.customer_id, row.orders, row.total) for row in rows] == [(f"c-{n}", 24, 24) for n in range(5)]
+
+
+async def test_a_row_that_is_not_there_yet_is_locked_too(prepared: Database, database_url: str) -> None:
+    """The second of two owners waits, and then sees what the first one has written."""
+    table = RowTable(CustomerTotals.shape(), CustomerTotals.tables(1)[0])
+    written = CustomerTotal(customer_id="c-1", orders=1, total=Decimal(5))
+    other = Database.from_url(database_url)
+    seen: list[Row | None] = []
+
+    async def second() -> None:
+        async with other.transaction() as connection:
+            seen.append((await table.read_for_update(connection, [("c-1",)]))["c-1",])
+
+    async with anyio.create_task_group() as group, prepared.transaction() as connection:
+        before = await table.read_for_update(connection, [("c-1",)])
+        group.start_soon(second)
+        await anyio.sleep(0.2)
+        assert seen == []
+        await table.write(connection, before, {("c-1",): written})
+    await other.aclose()
+    assert seen == [written]
 
 
 async def test_a_first_start_makes_the_tables_and_a_second_leaves_them(prepared: Database, database_url: str) -> None:
