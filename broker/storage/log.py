@@ -398,16 +398,16 @@ class PartitionLog:
             return
         self._check_range(offset)
         try:
-            place = self._reader.place(offset)
-            segment, position = place if place is not None else (self._segments.active, self._segments.active.size)
-            header = next((header for _, header in segment.headers(position)), None)
-            # A batch goes as a whole; no offset below the log start may come back with it.
-            next_offset = offset if header is None else max(min(offset, header.base_offset), self._log_start_offset)
+            # Not the place of the next batch: behind a hole that would be in a segment that starts after the offset.
+            segment = self._segments.holding(offset)
+            position = self._reader.position_in(segment, offset)
             while self._segments.active is not segment:
                 dropped = self._segments.active
                 rename_deleted(dropped, self._files, self._snapshot_path(dropped.base_offset)).remove()
                 self._segments.remove(dropped)
-            segment.truncate(position, next_offset)
+            segment.truncate(position, offset)
+            # A batch goes as a whole, so this may be below the offset; but not below what readers were told is gone.
+            next_offset = max(segment.resume(), self._log_start_offset)
             self._files.sync_directory(self.directory)
             self._epochs.truncate_from_end(next_offset)
             self._producers = replay(
@@ -419,7 +419,7 @@ class PartitionLog:
                 now_ms=self._clock.now_ms(),
                 clean=True,
             )
-        except OSError as error:
+        except (OSError, CorruptBatch) as error:
             self._offline = f"a truncation failed half-way ({error}), no appends until the broker starts again"
             raise StorageError(self.directory, self._offline) from error
         self._reader.forget()

@@ -54,7 +54,7 @@ class Reader:
         segment: Segment | None = self._segments.holding(offset)
         while segment is not None:
             self._segments.read(segment)
-            position = self._position(segment, offset)
+            position = self.position_in(segment, offset)
             if position < segment.size:
                 return segment, position
             segment = self._segments.behind(segment)
@@ -70,7 +70,8 @@ class Reader:
         """Drops what was remembered, because positions have changed their meaning."""
         self._stops.clear()
 
-    def _position(self, segment: Segment, offset: int) -> int:
+    def position_in(self, segment: Segment, offset: int) -> int:
+        """Where the first batch of *segment* that ends at or behind *offset* starts; its size when all end before."""
         stop = self._stops.get(offset)
         if stop is not None and stop[0] is segment:
             return stop[1]
@@ -83,4 +84,4 @@ class Reader:
             if limit == next_offset and segment is self._segments.active:
                 self.remember_end(next_offset)
             return segment.size
-        return self._position(segment, limit)
+        return self.position_in(segment, limit)

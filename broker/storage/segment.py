@@ -127,15 +127,15 @@ class Segment:
             self.file().sync()
             self._cut_unsynced = False
 
-    def truncate(self, size: int, next_offset: int) -> None:
-        """Cuts the batches from byte *size* on, which have offsets from *next_offset* on, and syncs. Raises OSError."""
+    def truncate(self, size: int, offset: int) -> None:
+        """Cuts the batches from byte *size* on, all that reach *offset*, and syncs. Raises OSError."""
         offset_index, time_index = self.indexes()
         file = self.file()
         file.truncate(size)
         file.sync()
         self.size = size
         offset_index.truncate(size)
-        time_index.truncate(next_offset)
+        time_index.truncate(offset)
         self._recount()
 
     # ---- reading
