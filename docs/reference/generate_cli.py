@@ -1,0 +1,62 @@
+"""
+Writes `cli.md` from the commands themselves: `python docs/reference/generate_cli.py`.
+"""
+
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from eventbus.cli.command import app
+
+PAGE = Path(__file__).parent / "cli.md"
+COMMANDS = (
+    "",
+    "run",
+    "projections list",
+    "projections rebuild",
+    "dead-letters list",
+    "dead-letters show",
+    "outbox status",
+    "database upgrade",
+    "database current",
+)
+HEAD = """\
+# Command line
+
+`eventbus` looks after services; `python -m eventbus.cli` is the same command.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | it could not be done now: the broker or the database is away, a rebuild was refused; the text says why |
+| 2 | something in the arguments, the settings or the application has to be mended first; the text says what |
+
+Both texts are one sentence on standard error.
+
+With `--json` a command writes one JSON document on standard output. `projections rebuild --json` writes a line for
+each step (`phase` is `building`, `switching`, `comparing`, `live`; `done` and `total` are offsets; `seconds_left` is
+null until there is a rate) and one for the result. `run --json` writes its log as JSON lines on standard error.
+
+What a rebuild does, and what happens when it is killed, is told in
+[ADR 5](../adr/0005-a-rebuild-stops-the-live-projection-by-claiming-its-checkpoints.md).
+
+This page is generated from the commands.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *(_section(command) for command in COMMANDS)])
+
+
+def _section(command: str) -> str:
+    arguments = [*command.split(), "--help"]
+    runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})
+    text = runner.invoke(app, arguments, prog_name="eventbus", catch_exceptions=False, terminal_width=100).stdout
+    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).strip()
+    return f"## {' '.join(['eventbus', command]).strip()}\n\n```text\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
