@@ -18,6 +18,8 @@ from tests.eventbus.delivery.service import Paid
 from tests.servers.broker_process import BrokerProcess
 
 pytestmark = pytest.mark.anyio
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what does not depend on the database."""
 
 
 def row(topic: str, number: int, *, key: str | None = "k", payload: bytes | None = None) -> OutboxRow:
@@ -107,6 +109,7 @@ async def test_rows_go_to_the_log_in_order_and_leave_their_positions(
     assert list(by_number[0].headers) == [("ce_type", b"Paid"), ("ce_id", b"0")]
 
 
+@on_sqlite
 async def test_a_commit_wakes_the_relay(transport: KafkaTransport, topic: str, database: Database) -> None:
     """With a poll of ten seconds, what this process commits is in the log at once."""
     transactions = Transactions(database, "shop")
@@ -126,6 +129,7 @@ async def test_a_commit_wakes_the_relay(transport: KafkaTransport, topic: str, d
     assert dict(record.headers)["ce_causationid"] == b"c-1"
 
 
+@on_sqlite
 async def test_a_row_that_the_log_refuses_blocks_its_key_only(
     transport: KafkaTransport, topic: str, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -159,6 +163,7 @@ async def test_a_row_that_the_log_refuses_blocks_its_key_only(
     assert len(caplog.records) == 1
 
 
+@on_sqlite
 async def test_a_topic_that_is_not_there_is_not_made_by_the_way(
     transport: KafkaTransport, topic: str, database: Database
 ) -> None:
@@ -178,6 +183,7 @@ async def test_a_topic_that_is_not_there_is_not_made_by_the_way(
     assert len((await transport.describe([missing])).topics[missing].partitions) == 5
 
 
+@on_sqlite
 async def test_a_second_relay_takes_over_when_the_lease_has_run_out(
     transport: KafkaTransport, topic: str, database: Database
 ) -> None:
@@ -204,6 +210,7 @@ async def test_a_relay_that_starts_again_under_its_name_takes_over_at_once(
     assert time.monotonic() - began < 2.0
 
 
+@on_sqlite
 async def test_a_clean_stop_hands_the_slot_over_at_once(
     transport: KafkaTransport, topic: str, database: Database
 ) -> None:
@@ -246,6 +253,7 @@ async def test_a_relay_that_lost_its_slot_deletes_nothing_and_stops_publishing(
     assert set(numbers_of(await in_log(transport, topic), "k")) == {1}
 
 
+@on_sqlite
 async def test_rows_wait_for_an_absent_broker(
     broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database
 ) -> None:
@@ -265,6 +273,7 @@ async def test_rows_wait_for_an_absent_broker(
     assert numbers_of(await in_log(transport, topic), "k") == list(range(300))
 
 
+@on_sqlite
 async def test_stopping_without_a_broker_ends_in_time_and_keeps_the_rows(
     broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database
 ) -> None:
