@@ -230,3 +230,5 @@ def _drop(segment: Segment, files: FileSystem) -> None:
     segment.rest()
     for path in (segment.offset_index_path, segment.time_index_path, segment.path):
         files.remove(path)
+    # Or a loss of power brings it back beside what has been written with its offsets since.
+    files.sync_directory(segment.directory)
