@@ -120,6 +120,7 @@ _NO_KEYS = (JsonDocument, ExactDecimal, Double)  # 5 and 5.0 are one key in Pyth
 def row_shape(row_type: type[Row]) -> RowShape:
     """The shape of a row's table. Raises DefinitionError when a field fits no column or the key fits none."""
     place = f"{row_type.__module__}.{row_type.__qualname__}"
+    row_type.model_rebuild()
     columns = tuple(column_of(place, name, field.annotation) for name, field in row_type.model_fields.items())
     for column in columns:
         if column.name in row_type.row_key and (column.nullable or isinstance(column.type, _NO_KEYS)):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import anyio
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.clock import Clock, SystemClock
@@ -32,6 +33,9 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.transport.port import IncomingRecord
 
 _log = logging.getLogger(__name__)
+
+# The world is away, the partition is another's, or the tables are wrong, as when somebody has dropped one.
+_NO_EVENTS_FAULT = (Unavailable, CheckpointFenced, ForeignLog, ProgrammingError, OperationalError, InternalError)
 
 SWITCH_POLL_SECONDS = 0.05
 BACKOFF_SECONDS = 0.05
@@ -119,9 +123,10 @@ class ProjectionRunner:
         build = self._builds.get(checkpoint.generation)
         if build is None:
             build = self._builds[checkpoint.generation] = Build(self._projection, checkpoint.generation, Inbox())
-        if checkpoint.next_offset is None:
-            _log.info(
-                "%s: reads %s-%d from offset %d, %d to go", self.name, log.topic, log.partition, start, end - start
+        if checkpoint.next_offset is None and start > 0:
+            _log.warning(
+                "%s: %s-%d begins at offset %d: what was before is gone, and not in this view",
+                *(self.name, log.topic, log.partition, start),
             )
         return ProjectionClaim(log, build, checkpoint, start)
 
@@ -132,7 +137,7 @@ class ProjectionRunner:
             piece = pieces.pop()
             try:
                 await self._commit(claim, piece)
-            except (Unavailable, CheckpointFenced, ForeignLog):
+            except _NO_EVENTS_FAULT:
                 raise
             except Exception as error:
                 pieces += reversed(await self._smaller(piece, error))

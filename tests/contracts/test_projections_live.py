@@ -5,6 +5,7 @@ from decimal import Decimal
 import anyio
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from eventbus.clock import SystemClock
 from eventbus.database import Database, DeadLetter, DeadLetters
@@ -141,6 +142,23 @@ async def test_a_value_that_the_table_refuses_fails_its_own_event_only(prepared:
     await Feeder(log, OrderSizes, prepared).feed()
     assert [letter.offset for letter in await letters(prepared)] == [6]
     assert await View(OrderSizes, prepared).count() == 8
+
+
+async def test_a_table_that_is_gone_makes_no_dead_letters(prepared: Database) -> None:
+    """It is no event's fault: nothing is skipped, and the view goes on when the table is back."""
+    log = MemoryLog()
+    log.append(placed("o-1"), stream="Order-o-1")
+    (table,) = OrderSummaries.tables(1)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    async with prepared.transaction() as connection:
+        await connection.run_sync(table.drop)
+    with pytest.raises(DBAPIError, match="view_order_summaries_1"):
+        await feeder.feed()
+    assert await letters(prepared) == []
+    async with prepared.transaction() as connection:
+        await connection.run_sync(table.create)
+    await feeder.feed()
+    assert len(await summaries(prepared)) == 1
 
 
 async def test_a_fenced_runner_leaves_nothing(prepared: Database) -> None:

@@ -1,7 +1,9 @@
+import importlib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Annotated, Literal, NewType
 from uuid import UUID
 
@@ -107,6 +109,20 @@ def test_a_replaced_field_is_validated() -> None:
         row.replace(price=Decimal(-1))
     with pytest.raises(ValidationError):
         row.replace(prise=Decimal(1))
+
+
+def test_a_row_may_name_a_class_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table is made when a projection needs it."""
+    (tmp_path / "later_rows.py").write_text(
+        "from __future__ import annotations\n"
+        "from pydantic import BaseModel\n"
+        "from eventbus.projections import Row\n"
+        "class Cart(Row, key='id'):\n    id: str\n    lines: list[CartLine]\n"
+        "class CartLine(BaseModel):\n    price: int\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cart = importlib.import_module("later_rows").Cart
+    assert isinstance(row_shape(cart).table("t").c["lines"].type, JsonDocument)
 
 
 def test_a_row_without_a_key_is_refused() -> None:
