@@ -145,22 +145,22 @@ _VIEWS: Final = {
 }
 
 
-def _from_sqlite(path: str) -> dict[str, list[Row]]:
+def _from_sqlite(path: str, queries: Mapping[str, str]) -> dict[str, list[Row]]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as connection:
         connection.execute("BEGIN")
-        found: dict[str, list[Row]] = {name: connection.execute(query).fetchall() for name, query in _QUERIES.items()}
-        for projection, generation in found["generations"]:
+        found: dict[str, list[Row]] = {name: connection.execute(query).fetchall() for name, query in queries.items()}
+        for projection, generation in found.get("generations", []):
             view = str(projection)
             found[view] = connection.execute(_VIEWS[view].format(generation)).fetchall()
     return found
 
 
-async def _from_postgresql(url: str) -> dict[str, list[Row]]:
+async def _from_postgresql(url: str, queries: Mapping[str, str]) -> dict[str, list[Row]]:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            found = {name: [tuple(row) for row in await connection.fetch(query)] for name, query in _QUERIES.items()}
-            for projection, generation in found["generations"]:
+            found = {name: [tuple(row) for row in await connection.fetch(query)] for name, query in queries.items()}
+            for projection, generation in found.get("generations", []):
                 query = _VIEWS[projection].format(generation)
                 found[projection] = [tuple(row) for row in await connection.fetch(query)]
     finally:
@@ -168,16 +168,16 @@ async def _from_postgresql(url: str) -> dict[str, list[Row]]:
     return found
 
 
-def read_tables(database_url: str) -> dict[str, list[Row]]:
-    """The rows of one snapshot, by query."""
+def read_tables(database_url: str, queries: Mapping[str, str] = _QUERIES) -> dict[str, list[Row]]:
+    """The rows of one snapshot, by query; with the generations also those of the views."""
     if database_url.startswith("sqlite:///"):
-        return _from_sqlite(database_url.removeprefix("sqlite:///"))
-    return asyncio.run(_from_postgresql(database_url))
+        return _from_sqlite(database_url.removeprefix("sqlite:///"), queries)
+    return asyncio.run(_from_postgresql(database_url, queries))
 
 
 def outbox(database_url: str) -> frozenset[str]:
     """The ids of the events that wait for the relay."""
-    return frozenset(str(row[0]) for row in read_tables(database_url)["outbox"])
+    return frozenset(str(row[0]) for row in read_tables(database_url, {"outbox": _QUERIES["outbox"]})["outbox"])
 
 
 def read_world(bootstrap: str, database_url: str) -> World:
