@@ -6,6 +6,7 @@ A command's module is imported when the command runs, not before.
 """
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code. argparse exits by itself: 0 after --help, 2 for what it cannot read."""
     parsed = parser().parse_args(arguments)
+    # Nothing that an import makes is garbage; the broker turns the collector on again when it is ready.
+    gc.disable()
     from broker.cli.serve import Refused, ServeArguments, serve
 
     try:

@@ -110,8 +110,8 @@ class Broker:
             backlog=config.socket_listen_backlog_size,
         )
         # What is there now stays: the collector need not look at it again and again.
-        gc.collect()
         gc.freeze()
+        gc.enable()
 
     def _admitted(self, connection: Connection) -> None:
         """What is parked for a connection goes with it: no answer may reach who gets its descriptor number next."""

@@ -14,7 +14,15 @@ from broker.wire.messages.offsets import (
     ListOffsetsTopic,
 )
 from broker.wire.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
-from broker.wire.messages.topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse
+from broker.wire.messages.topics import (
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreateTopicsRequest,
+    CreateTopicsResponse,
+    DeleteTopicsRequest,
+    DeleteTopicsResponse,
+    DeleteTopicState,
+)
 from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.raw_client import RawClient
 
@@ -187,3 +195,26 @@ def test_a_frame_above_the_limit_that_was_configured_closes_the_connection(tmp_p
             assert client.is_closed()
         with RawClient(broker.host, broker.port) as client:
             client.ask(MetadataRequest(topics=[]), MetadataResponse, 12)
+
+
+def test_a_slice_that_waits_for_a_slow_reader_is_sent_though_its_topic_is_gone(
+    broker: BrokerProcess, topic: str
+) -> None:
+    """The file is held open: its descriptor's number is not given to the next topic's log before the last byte."""
+    value = bytes(range(256)) * 3000
+    with (
+        RawClient(broker.host, broker.port) as other,
+        RawClient(broker.host, broker.port, receive_buffer=4096) as slow,
+    ):
+        create(other, topic)
+        for _ in range(6):
+            produce(other, topic, value)
+        for _ in range(4):
+            slow.send(fetch_request(topic, 0), 12)
+        time.sleep(0.2)
+        deleted = other.ask(DeleteTopicsRequest(topics=[DeleteTopicState(name=topic)]), DeleteTopicsResponse, 6)
+        assert deleted.responses[0].error_code == 0
+        for number in range(5):
+            create(other, f"{topic}-{number}")
+            produce(other, f"{topic}-{number}", b"\xff" * 700_000)
+        assert [slow.receive_frame().count(value) for _ in range(4)] == [6] * 4
