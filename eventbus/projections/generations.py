@@ -110,7 +110,8 @@ class Generations:
             raise SchemaOutdated(f"projection {name!r} has no tables here yet: start the service once, it makes them")
         check_shape(projection, live)
         now = self._clock.now()
-        leases = [row.lease_expires_at for row in rows if row.state == "switching" and row.lease_expires_at is not None]
+        switching = [row for row in rows if row.state == "switching" and not has_ended(row.holder or "")]
+        leases = [row.lease_expires_at for row in switching if row.lease_expires_at is not None]
         return live, max([0.0, *((lease - now).total_seconds() for lease in leases)])
 
     async def begin_building(

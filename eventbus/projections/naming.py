@@ -1,6 +1,7 @@
 """Names of a projection's tables: `view_<projection>_<generation>[_<part>]`, at most 63 bytes (PostgreSQL's limit)."""
 
 import re
+import zlib
 
 from eventbus.errors import DefinitionError
 
@@ -17,6 +18,15 @@ def snake_case(name: str) -> str:
 def table_name(projection: str, generation: int, part: str | None = None) -> str:
     """The name of one table of one generation; without *part* the table of a row projection."""
     return f"view_{projection}_{generation}" + (f"_{part}" if part else "")
+
+
+def part_name(table: str, part: str) -> str:
+    """The name of an index or constraint of a table: shortened, with a checksum, where PostgreSQL would refuse it."""
+    name = f"{table}_{part}"
+    if len(name.encode()) <= IDENTIFIER_BYTES_MAX:
+        return name
+    checksum = f"_{zlib.crc32(name.encode()):08x}"
+    return name.encode()[: IDENTIFIER_BYTES_MAX - len(checksum)].decode(errors="ignore") + checksum
 
 
 def check_name(place: str, projection: str, parts: list[str]) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.sql.elements import quoted_name
 from eventbus.errors import DefinitionError
 from eventbus.messages import Event
 from eventbus.projections.definition import AnyProjection, EventFailed, Writer, define
-from eventbus.projections.naming import table_name
+from eventbus.projections.naming import part_name, table_name
 
 SqlFunction = Callable[[Event, AsyncConnection], Awaitable[None]]
 
@@ -117,8 +117,8 @@ def _named(table: Table, name: str) -> Table:
     """A copy of *table* whose indexes and constraints have names of their own, too: PostgreSQL's are per schema."""
     copied = table.to_metadata(MetaData(), name=name)
     for index in copied.indexes:
-        index.name = quoted_name(f"{name}_{index.name}", quote=None)
+        index.name = quoted_name(part_name(name, index.name or ""), quote=None)
     for constraint in copied.constraints:
         if isinstance(constraint.name, str):
-            constraint.name = quoted_name(f"{name}_{constraint.name}", quote=None)
+            constraint.name = quoted_name(part_name(name, constraint.name), quote=None)
     return copied

@@ -20,7 +20,7 @@ class RecordDecoder:
 
     def decode(self, record: IncomingRecord) -> ProjectedEvent | None:
         """The event in *record*; None: not one that the projection takes. Raises UndecodableMessage."""
-        kind = next((value for name, value in record.headers if name == "ce_type"), None)
+        kind = dict(record.headers).get("ce_type")
         if kind is not None and kind not in self._wanted:
             return None
         envelope = Envelope.from_headers(record.headers, time=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
