@@ -31,8 +31,9 @@ HEAD = """\
 | 0 | done |
 | 1 | it could not be done now: the broker or the database is away, a rebuild was refused; the text says why |
 | 2 | something in the arguments, the settings or the application has to be mended first; the text says what |
+| 130 | interrupted by Ctrl-C; a rebuild goes on where it was when it is started again |
 
-Both texts are one sentence on standard error.
+The texts are one sentence on standard error.
 
 With `--json` a command writes one JSON document on standard output. `projections rebuild --json` writes a line for
 each step (`phase` is `building`, `switching`, `comparing`, `live`; `done` and `total` are offsets; `seconds_left` is
