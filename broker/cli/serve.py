@@ -115,7 +115,7 @@ def _settings(arguments: ServeArguments) -> Mapping[str, str]:
 def _listen_address(arguments: ServeArguments, config: BrokerConfig) -> Address:
     if arguments.listen is not None:
         return parse_address(arguments.listen, "--listen")
-    return parse_address(config.listeners.removeprefix(_PROTOCOL), "listeners")
+    return _listener(config.listeners, "listeners")
 
 
 def _advertised_address(arguments: ServeArguments, config: BrokerConfig, listen: Address) -> Address:
@@ -123,14 +123,20 @@ def _advertised_address(arguments: ServeArguments, config: BrokerConfig, listen:
     if arguments.advertise is not None:
         return _not_a_wildcard(parse_address(arguments.advertise, "--advertise"), "--advertise")
     if config.advertised_listeners:
-        address = parse_address(config.advertised_listeners.removeprefix(_PROTOCOL), "advertised.listeners")
-        return _not_a_wildcard(address, "advertised.listeners")
+        return _not_a_wildcard(_listener(config.advertised_listeners, "advertised.listeners"), "advertised.listeners")
     if listen.is_wildcard:
         raise Refused(
             f"--listen {listen}: clients cannot connect to {listen.host or 'an empty host'}; "
             f"say which name or address they are to use with --advertise HOST:{listen.port}"
         )
     return Address(listen.host, 0)
+
+
+def _listener(text: str, key: str) -> Address:
+    """The address of a listener setting: one, and in the clear."""
+    if not text.startswith(_PROTOCOL) or "," in text:
+        raise UnreadableAddress(f"{key}={text}: expected one listener, {_PROTOCOL}HOST:PORT")
+    return parse_address(text.removeprefix(_PROTOCOL), key)
 
 
 def _not_a_wildcard(address: Address, option: str) -> Address:

@@ -78,7 +78,6 @@ class BrokerConfig:
         "max.connections.per.ip",
         2**31 - 1,
         at_least=0,
-        acts=False,
         documentation="Connections at the same time from one address.",
     )
     socket_listen_backlog_size: int = integer(
@@ -91,7 +90,6 @@ class BrokerConfig:
         "fetch.max.bytes",
         55 * _MEBI,
         at_least=1024,
-        acts=False,
         documentation="The most bytes in one answer to a fetch; one batch may exceed it (KIP-74).",
     )
     max_incremental_fetch_session_cache_slots: int = integer(

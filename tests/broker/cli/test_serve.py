@@ -113,6 +113,7 @@ REFUSALS = {
     "not our address": (["--listen", "192.0.2.1:0"], "192.0.2.1"),
     "wildcard": (["--listen", "0.0.0.0:0"], "--advertise"),
     "advertised wildcard": (["--listen", "0.0.0.0:0", "--advertise", "0.0.0.0:9"], "--advertise"),
+    "other protocol": (["--set", "listeners=SSL://127.0.0.1:0"], "PLAINTEXT://HOST:PORT"),
     "unknown argument": (["--data", "x"], "--data"),
     "ready file": (["--listen", "127.0.0.1:0", "--ready-file", "/nowhere/ready"], "/nowhere"),
 }
