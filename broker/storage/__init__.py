@@ -12,8 +12,10 @@ from broker.storage.recovery import RecoveryReport
 from broker.storage.retention import DeletedSegment
 from broker.storage.slices import LogSlice
 from broker.storage.timestamps import TimestampOffset
+from broker.storage.transaction_index import AbortedTransaction
 
 __all__ = [
+    "AbortedTransaction",
     "AppendOrigin",
     "Appended",
     "DataDirectory",

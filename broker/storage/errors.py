@@ -10,7 +10,8 @@ What storage refuses, by whose fault it is. Each is a KafkaError: its code and i
     │   ├── InvalidTimestamp         further from now than the topic allows
     │   ├── UnsupportedCompression   a codec that is unknown, or not installed where it is needed
     │   ├── OutOfOrderSequence       a gap in the producer's sequence
-    │   └── InvalidProducerEpoch     a producer that was fenced by a newer one
+    │   ├── InvalidProducerEpoch     a producer that was fenced by a newer one
+    │   └── InvalidTransactionState  a batch outside a transaction from a producer that is inside one
     ├── OffsetOutOfRange         the reader's: outside log start offset to next offset
     └── StorageError             the disk's: the numbers in the text say which file and what it said
 """
@@ -73,6 +74,15 @@ class InvalidProducerEpoch(AppendRefused):
         super().__init__(
             ErrorCode.INVALID_PRODUCER_EPOCH,
             f"producer {producer_id}: epoch {received} was fenced by epoch {current}",
+        )
+
+
+class InvalidTransactionState(AppendRefused):
+    def __init__(self, producer_id: int, transaction_start: int) -> None:
+        super().__init__(
+            ErrorCode.INVALID_TXN_STATE,
+            f"producer {producer_id} has a transaction open since offset {transaction_start};"
+            " until it ends, every batch has to belong to it",
         )
 
 

@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from broker.clock import Clock
-from broker.records import BatchHeader, CorruptBatch, RecordBatch, TimestampType, iterate_batches, parse_marker
+from broker.records import (
+    BatchHeader,
+    CorruptBatch,
+    Marker,
+    MarkerKind,
+    RecordBatch,
+    TimestampType,
+    iterate_batches,
+    parse_marker,
+)
 from broker.records.header import assign_position, stamp_log_append_time
 from broker.storage.append_validation import AppendOrigin, validate_batch
 from broker.storage.config import LogConfig
@@ -31,11 +40,12 @@ from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
 from broker.storage.producer_snapshot import snapshot_bytes
 from broker.storage.producer_state import ProducerState
 from broker.storage.reader import Reader
-from broker.storage.recovery import LoadedLog, load_log, replay
+from broker.storage.recovery import LoadedLog, completed_abort, load_log, replay
 from broker.storage.retention import DeletedSegment, expired_segments, rename_deleted
 from broker.storage.segment import Segment
 from broker.storage.slices import LogSlice
 from broker.storage.timestamps import TimestampOffset, first_at_or_after, with_max_timestamp
+from broker.storage.transaction_index import AbortedTransaction
 
 _REPLAY_BYTES = 1024 * 1024
 
@@ -147,7 +157,10 @@ class PartitionLog:
     @property
     def last_stable_offset(self) -> int:
         unstable = self._producers.first_unstable_offset(self._high_watermark)
-        return self._high_watermark if unstable is None else min(unstable, self._high_watermark)
+        if unstable is None:
+            return self._high_watermark
+        # delete_records() may have moved the start into an open transaction.
+        return min(max(unstable, self._log_start_offset), self._high_watermark)
 
     @property
     def recovery_point(self) -> int:
@@ -184,7 +197,7 @@ class PartitionLog:
             stored = self._producers.check(header)
             if stored is not None:
                 return Appended(stored.base_offset, stored.last_offset, -1, self._log_start_offset, duplicate=True)
-        coordinator_epoch = _coordinator_epoch(header, records) if header.is_control else -1
+        marker = _marker_in(header, records) if header.is_control else None
         base_offset = self._next_offset
         last_offset = base_offset + header.last_offset_delta
         append_time = -1
@@ -209,10 +222,10 @@ class PartitionLog:
         if self._dirty_since is None:
             self._dirty_since = self._clock.monotonic()
         if header.producer_id >= 0:
-            if header.is_control:
-                self._producers.ended(header, base_offset, coordinator_epoch, now_ms)
-            else:
+            if marker is None:
                 self._producers.stored(header, base_offset, now_ms)
+            else:
+                self._note_end(segment, header, base_offset, marker, now_ms)
         return Appended(base_offset, last_offset, append_time, self._log_start_offset, duplicate=False)
 
     def roll(self) -> None:
@@ -289,6 +302,22 @@ class PartitionLog:
             except CorruptBatch as error:
                 raise StorageError(self.directory, f"behind offset {offset}: {error}") from error
 
+    def aborted_in(self, offset: int, up_to: int) -> list[AbortedTransaction]:
+        """
+        The aborted transactions with records from *offset* to *up_to*, by the place of their markers. Raises
+        StorageError.
+        """
+        found: list[AbortedTransaction] = []
+        segment: Segment | None = self._segments.holding(offset)
+        try:
+            while segment is not None:
+                here, is_all = segment.transactions().overlapping(offset, up_to)
+                found += here
+                segment = None if is_all else self._segments.behind(segment)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        return found
+
     # ---- look-ups
 
     def offset_for_timestamp(self, timestamp_ms: int) -> TimestampOffset | None:
@@ -354,6 +383,10 @@ class PartitionLog:
                 file = segment.file()
                 file.retain()
                 to_sync.append(file)
+                if len(segment.transactions()):
+                    segment.transactions().save()
+                    to_sync.append(self._files.open(segment.transaction_index_path, create=True))
+                    self._new_names = True
                 if segment is not self._segments.active:
                     self._segments.read(segment)
                     paths = (segment.offset_index_path, segment.time_index_path)
@@ -489,6 +522,12 @@ class PartitionLog:
         if not self._log_start_offset <= offset <= self._next_offset:
             raise OffsetOutOfRange(offset, self._log_start_offset, self._next_offset)
 
+    def _note_end(self, segment: Segment, header: BatchHeader, marker_offset: int, marker: Marker, now_ms: int) -> None:
+        start = self._producers.ended(header, marker_offset, marker.coordinator_epoch, now_ms)
+        if start is not None and marker.kind is MarkerKind.ABORT:
+            # Saved with the next flush, or when the segment is sealed; until then a crash makes the markers be read.
+            segment.transactions().append(completed_abort(self._producers, header.producer_id, start, marker_offset))
+
     def _note_epoch(self, leader_epoch: int, start_offset: int) -> None:
         try:
             self._epochs.assign(leader_epoch, start_offset)
@@ -514,8 +553,8 @@ class PartitionLog:
         return self.directory / offset_name(offset, PRODUCER_SNAPSHOT)
 
 
-def _coordinator_epoch(header: BatchHeader, records: memoryview) -> int:
+def _marker_in(header: BatchHeader, records: memoryview) -> Marker:
     try:
-        return parse_marker(next(RecordBatch(header, records).records())).coordinator_epoch
+        return parse_marker(next(RecordBatch(header, records).records()))
     except CorruptBatch as error:
         raise InvalidRecord(str(error)) from error

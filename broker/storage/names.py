@@ -5,6 +5,7 @@ Names of files and directories in a data directory: Kafka's own.
       00000000000000000042.log          batches from offset 42 on (20 digits)
       00000000000000000042.index        offset -> position
       00000000000000000042.timeindex    timestamp -> offset
+      00000000000000000042.txnindex     aborted transactions, only where there are some
       00000000000000000042.snapshot     state of the producers before offset 42
       leader-epoch-checkpoint
       ….deleted                         out of the log already; removed by a worker, or at the next start
@@ -19,6 +20,7 @@ from broker.identifiers import TopicPartition
 LOG = ".log"
 OFFSET_INDEX = ".index"
 TIME_INDEX = ".timeindex"
+TRANSACTION_INDEX = ".txnindex"
 PRODUCER_SNAPSHOT = ".snapshot"
 DELETED = ".deleted"
 UNFINISHED = ".tmp"

@@ -7,6 +7,7 @@ Rules, for a batch of a producer with an id
     epoch above the known one, sequence not 0         OutOfOrderSequence
     known epoch, sequence not last + 1                OutOfOrderSequence; 0 follows 2^31-1
     producer not known (expired, or its records gone) any sequence is taken
+    transaction open, batch not transactional         InvalidTransactionState
 A batch of the coordinator's (sequence -1) has its epoch checked only.
 
 Source      Kafka's ProducerStateManager and ProducerAppendInfo; KIP-98, KIP-360
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 from broker.records import BatchHeader
 from broker.records.header import NO_SEQUENCE, SEQUENCE_MAX
-from broker.storage.errors import InvalidProducerEpoch, OutOfOrderSequence
+from broker.storage.errors import InvalidProducerEpoch, InvalidTransactionState, OutOfOrderSequence
 
 BATCHES_KEPT = 5
 
@@ -82,7 +83,7 @@ class Producers:
         """
         Whether a batch may be appended: None when it may, the stored batch when it is a duplicate.
 
-        Changes nothing. Raises InvalidProducerEpoch, OutOfOrderSequence.
+        Changes nothing. Raises InvalidProducerEpoch, OutOfOrderSequence, InvalidTransactionState.
         """
         state = self._states.get(header.producer_id)
         if state is None:
@@ -90,6 +91,8 @@ class Producers:
         producer_epoch = header.producer_epoch
         if producer_epoch < state.producer_epoch:
             raise InvalidProducerEpoch(header.producer_id, state.producer_epoch, producer_epoch)
+        if state.transaction_start is not None and not header.is_transactional:
+            raise InvalidTransactionState(header.producer_id, state.transaction_start)
         base_sequence = header.base_sequence
         if base_sequence == NO_SEQUENCE:
             return None
@@ -119,8 +122,11 @@ class Producers:
         if header.is_transactional and state.transaction_start is None:
             state.transaction_start = self._open[producer_id] = base_offset
 
-    def ended(self, header: BatchHeader, marker_offset: int, coordinator_epoch: int, now_ms: int) -> None:
-        """Notes that a producer's transaction was ended by the marker at *marker_offset*."""
+    def ended(self, header: BatchHeader, marker_offset: int, coordinator_epoch: int, now_ms: int) -> int | None:
+        """
+        Notes that a producer's transaction was ended by the marker at *marker_offset*; its first offset, None when the
+        producer had none open here.
+        """
         producer_id = header.producer_id
         state = self._wrote(header, now_ms)
         state.coordinator_epoch = coordinator_epoch
@@ -128,6 +134,11 @@ class Producers:
         start = self._open.pop(producer_id, None)
         if start is not None:
             self._ended.append((start, marker_offset))
+        return start
+
+    def first_open_offset(self) -> int | None:
+        """The first offset of the earliest transaction without a marker."""
+        return next(iter(self._open.values()), None)
 
     def first_unstable_offset(self, high_watermark: int) -> int | None:
         """
@@ -140,7 +151,7 @@ class Producers:
         starts = [start for start, _ in self._ended]
         if self._open:
             starts.append(next(iter(self._open.values())))
-        return min(starts, default=None)
+        return min(starts) if starts else None
 
     def expire(self, now_ms: int, expiration_ms: int) -> None:
         """Forgets the producers that have written nothing for *expiration_ms* and have no open transaction."""

@@ -7,14 +7,15 @@ Opens what a stop or a crash has left in a partition's directory.
        ends early without a cut is left alone, because compaction makes such ones
     3  after a clean stop nothing is read but the end of the last segment
     4  the leader epochs and the producers' state are brought up to the end, by headers, from the newest sound
-       snapshot on
+       snapshot on; it has to stand before the first segment that was read again, whose index of aborted transactions is
+       made on the way
 Source      Kafka's LogLoader
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.records import CorruptBatch, RecordBatch, parse_marker
+from broker.records import CorruptBatch, MarkerKind, RecordBatch, parse_marker
 from broker.records.header import BatchHeader
 from broker.storage.config import LogConfig
 from broker.storage.errors import StorageError
@@ -26,6 +27,7 @@ from broker.storage.names import (
     OFFSET_INDEX,
     PRODUCER_SNAPSHOT,
     TIME_INDEX,
+    TRANSACTION_INDEX,
     UNFINISHED,
     offset_in,
     offset_name,
@@ -34,6 +36,8 @@ from broker.storage.producer_snapshot import UnsoundSnapshot, parse_snapshot
 from broker.storage.producer_state import Producers
 from broker.storage.segment import Segment
 from broker.storage.segments import Segments
+from broker.storage.transaction_index import ENTRY_SIZE as TRANSACTION_ENTRY_SIZE
+from broker.storage.transaction_index import AbortedTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def load_log(
     if base_offsets:
         loaded = [Segment.load(directory, base_offset, files, interval) for base_offset in base_offsets]
         loaded, next_offset, report = _make_sound(loaded, files, clean=clean, recovery_point=recovery_point)
+        _check_transaction_indexes(loaded, names, files, next_offset)
     else:
         loaded = [Segment.create(directory, log_start_offset, files, interval)]
         next_offset, report = log_start_offset, RecoveryReport()
@@ -104,14 +109,18 @@ def replay(
     """
     The producers' state at *next_offset*, from the newest sound snapshot and the headers behind it.
 
-    On the way the leader epochs learn what they do not know. Snapshots from behind the end are removed.
+    On the way the leader epochs learn what they do not know, and segments that were read again get their index of
+    aborted transactions. Snapshots from behind the end are removed.
     """
     producers = Producers()
     start = segments.first.base_offset
+    again = next((segment.base_offset for segment in segments if segment.reads_markers_again), next_offset)
     for offset in sorted(snapshot_offsets(directory, files), reverse=True):
         path = directory / offset_name(offset, PRODUCER_SNAPSHOT)
         if offset > next_offset:
             files.remove(path)
+            continue
+        if offset > again:
             continue
         try:
             producers = Producers(parse_snapshot(read_whole(files, path), now_ms))
@@ -130,11 +139,20 @@ def replay(
             if first_epoch_unknown:
                 epochs.assign(header.leader_epoch, header.base_offset)
             if header.has_producer_id and header.base_offset >= start:
-                apply_header(producers, segment, position, header, now_ms)
+                _apply_header(producers, segment, position, header, now_ms)
+        if segment.reads_markers_again:
+            segment.transactions().save()
+            segment.reads_markers_again = False
     return producers
 
 
-def apply_header(producers: Producers, segment: Segment, position: int, header: BatchHeader, now_ms: int) -> None:
+def completed_abort(producers: Producers, producer_id: int, start: int, marker_offset: int) -> AbortedTransaction:
+    """The index entry of a transaction that *producers* has just been told the end of."""
+    stable = producers.first_open_offset()
+    return AbortedTransaction(producer_id, start, marker_offset, marker_offset + 1 if stable is None else stable)
+
+
+def _apply_header(producers: Producers, segment: Segment, position: int, header: BatchHeader, now_ms: int) -> None:
     """Brings *producers* up to a stored batch. Raises StorageError for a control batch that is none."""
     if not header.is_control:
         producers.stored(header, header.base_offset, now_ms)
@@ -144,7 +162,9 @@ def apply_header(producers: Producers, segment: Segment, position: int, header: 
         marker = parse_marker(next(batch.records()))
     except (CorruptBatch, StopIteration) as error:
         raise StorageError(segment.path, f"no marker at byte {position}: {error}") from error
-    producers.ended(header, header.base_offset, marker.coordinator_epoch, now_ms)
+    start = producers.ended(header, header.base_offset, marker.coordinator_epoch, now_ms)
+    if start is not None and marker.kind is MarkerKind.ABORT and segment.reads_markers_again:
+        segment.transactions().append(completed_abort(producers, header.producer_id, start, header.base_offset))
 
 
 def snapshot_offsets(directory: Path, files: FileSystem) -> list[int]:
@@ -165,9 +185,14 @@ def _remove_leftovers(directory: Path, files: FileSystem) -> list[str]:
     names = files.names(directory)
     logs = {offset for name in names if (offset := offset_in(name, LOG)) is not None}
     for name in names:
-        indexed = offset_in(name, OFFSET_INDEX)
-        if indexed is None:
-            indexed = offset_in(name, TIME_INDEX)
+        indexed = next(
+            (
+                offset
+                for suffix in (OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX)
+                if (offset := offset_in(name, suffix)) is not None
+            ),
+            None,
+        )
         orphan = indexed is not None and indexed not in logs
         if orphan or name.endswith((DELETED, UNFINISHED)):
             files.remove(directory / name)
@@ -226,9 +251,23 @@ def _save_missing_indexes(segment: Segment, files: FileSystem) -> None:
         return
 
 
+def _check_transaction_indexes(segments: list[Segment], names: list[str], files: FileSystem, next_offset: int) -> None:
+    """Those that cannot be right are made again; the last may still have what a truncation has cut."""
+    for segment in segments:
+        path = segment.transaction_index_path
+        if path.name in names and not segment.reads_markers_again and files.size(path) % TRANSACTION_ENTRY_SIZE:
+            segment.forget_transactions()
+    segments[-1].transactions().truncate(next_offset)
+
+
 def _drop(segment: Segment, files: FileSystem) -> None:
     segment.rest()
-    for path in (segment.offset_index_path, segment.time_index_path, segment.path):
+    for path in (
+        segment.offset_index_path,
+        segment.time_index_path,
+        segment.transaction_index_path,
+        segment.path,
+    ):
         files.remove(path)
     # Or a loss of power brings it back beside what has been written with its offsets since.
     files.sync_directory(segment.directory)

@@ -67,7 +67,13 @@ def rename_deleted(segment: Segment, files: FileSystem, snapshot: Path) -> Delet
     """Takes the files of *segment* out of the log. Raises OSError, with nothing changed, when the disk refuses."""
     renamed: list[Path] = []
     # The .log file first: an index without one is an orphan, which the next start removes.
-    for path in (segment.path, segment.offset_index_path, segment.time_index_path, snapshot):
+    for path in (
+        segment.path,
+        segment.offset_index_path,
+        segment.time_index_path,
+        segment.transaction_index_path,
+        snapshot,
+    ):
         target = path.with_name(path.name + DELETED)
         try:
             files.rename(path, target)

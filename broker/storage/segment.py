@@ -1,5 +1,6 @@
 """
-One segment of a partition log: a .log file of batches, which only grows, and its two sparse indexes.
+One segment of a partition log: a .log file of batches, which only grows, its two sparse indexes, and the index of the
+transactions that were aborted in it.
 
 The last segment of a log is active: it is written, its indexes are in memory. The others are sealed: their indexes are
 saved, and both these and the open file are let go of when nobody has read there for a while (rest()).
@@ -15,10 +16,11 @@ from pathlib import Path
 from broker.records.header import BatchHeader, CorruptBatch
 from broker.storage.errors import StorageError
 from broker.storage.files import Bytes, FileSystem, OpenFile, opened, read_whole
-from broker.storage.names import LOG, OFFSET_INDEX, TIME_INDEX, offset_name
+from broker.storage.names import LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, offset_name
 from broker.storage.offset_index import OffsetIndex, UnsoundIndex
 from broker.storage.scan import scan_headers, scan_valid_batches
 from broker.storage.time_index import TimeIndex
+from broker.storage.transaction_index import TransactionIndex
 
 _RELATIVE_OFFSET_MAX = 2**31 - 1
 
@@ -43,11 +45,14 @@ class Segment:
         self.path = directory / offset_name(base_offset, LOG)
         self.offset_index_path = directory / offset_name(base_offset, OFFSET_INDEX)
         self.time_index_path = directory / offset_name(base_offset, TIME_INDEX)
+        self.transaction_index_path = directory / offset_name(base_offset, TRANSACTION_INDEX)
         self.first_timestamp = -1
+        self.reads_markers_again = False
         self._files = files
         self._index_interval_bytes = index_interval_bytes
         self._file: OpenFile | None = None
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
+        self._transactions: TransactionIndex | None = None
         self._unindexed_bytes = 0
         self._max_timestamp = -1
         self._max_timestamp_offset = base_offset
@@ -61,6 +66,7 @@ class Segment:
         segment._file = files.open(segment.path, create=True)
         segment._file.truncate(0)
         segment._indexes = (OffsetIndex(base_offset), TimeIndex(base_offset))
+        segment._transactions = TransactionIndex(segment.transaction_index_path, files)
         return segment
 
     @classmethod
@@ -120,6 +126,7 @@ class Segment:
                 file.write_at(0, content)
                 if sync:
                     file.sync()
+        self.transactions().save()
         if self._torn:
             self._cut_torn_write(self.file())
         if self._cut_unsynced:
@@ -136,6 +143,7 @@ class Segment:
         self.size = size
         offset_index.truncate(size)
         time_index.truncate(offset)
+        self.transactions().truncate(offset)
         self._recount()
 
     # ---- reading
@@ -162,6 +170,21 @@ class Segment:
             self._indexes = (offset_index, time_index)
         return self._indexes
 
+    def transactions(self) -> TransactionIndex:
+        """The transactions aborted here. Raises OSError, StorageError when the file is damaged."""
+        if self._transactions is None:
+            try:
+                self._transactions = TransactionIndex.load(self.transaction_index_path, self._files)
+            except UnsoundIndex as error:
+                raise StorageError(self.transaction_index_path, f"{error}; remove it and start again") from error
+        return self._transactions
+
+    def forget_transactions(self) -> None:
+        """Begins the index of aborted transactions anew: the markers are about to be read again. Raises OSError."""
+        self._files.remove(self.transaction_index_path)
+        self._transactions = TransactionIndex(self.transaction_index_path, self._files)
+        self.reads_markers_again = True
+
     def rebuild_indexes(self) -> tuple[OffsetIndex, TimeIndex]:
         """The indexes, made from the headers in the .log file. Raises StorageError when these are damaged."""
         indexes = self._start_indexing()
@@ -176,6 +199,7 @@ class Segment:
     def recover(self) -> Recovered:
         """Reads every byte, cuts behind the last whole, valid batch, and rebuilds the indexes. Raises OSError."""
         self._start_indexing()
+        self.forget_transactions()
         file = self.file()
         size = file.size()
         valid, batches, next_offset = 0, 0, self.base_offset
@@ -264,6 +288,9 @@ class Segment:
             self._file.release()
             self._file = None
         self._indexes = None
+        if self._transactions is not None and self._transactions.is_saved:
+            # An unsaved one stays: only a crash may have its entries made again.
+            self._transactions = None
 
     def _start_indexing(self) -> tuple[OffsetIndex, TimeIndex]:
         self._indexes = (OffsetIndex(self.base_offset), TimeIndex(self.base_offset))

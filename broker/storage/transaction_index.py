@@ -9,7 +9,7 @@ Layout (34 bytes an entry, big-endian, last offsets ascending)
     26  i64  last stable offset   of the log behind the marker: the start of the earliest transaction that was then open
 Meaning     who reads from F up to E needs the entries with last offset >= F and first offset < E; behind an entry whose
             last stable offset is at or behind E there are none, in this and in all later segments
-Durability  saved before the recovery point passes it; for what lies behind that point it is built again from the markers
+Durability  saved before the recovery point passes it; what lies behind is built again from the markers
 File        NNN.txnindex, only where something was aborted
 Source      Kafka's TransactionIndex, AbortedTxn
 """
