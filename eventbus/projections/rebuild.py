@@ -232,7 +232,7 @@ class Rebuild:
         self._refuse_beyond(work.filling, targets)
         await work.filling.fill(targets)
         rows_compared = live.version == build.version and not self._foreign(stopped, description)
-        tables = await self._compare(work, live, rows=rows_compared)
+        tables = await self._compare(work, live, stopped, rows=rows_compared)
         async with self._database.transaction() as connection:
             await self._generations.renew(connection, build, "switching", self._lease_seconds)
             for checkpoint in stopped:
@@ -244,11 +244,18 @@ class Rebuild:
             self._name, build.generation, build.version, False, targets, tables, rows_compared, seconds=0.0
         )
 
-    async def _compare(self, work: _Work, live: Generation, *, rows: bool) -> list[TableComparison]:
+    async def _compare(
+        self, work: _Work, live: Generation, stopped: Sequence[Checkpoint], *, rows: bool
+    ) -> list[TableComparison]:
+        """Raises CheckpointFenced when the live generation is not at V any more, RebuildRefused when rows differ."""
         self._phase = "comparing"
         self._tell(work.build, work.filling)
         live_tables = self._projection.tables(live.generation)
         async with self._database.reading() as connection:
+            # In the same snapshot: when the lease has run out, a live runner goes on, and its rows are of another V.
+            found = await self._checkpoints.read(connection, self._name, live.generation)
+            if not set(stopped) <= set(found):
+                raise CheckpointFenced(f"{self._name!r}: a live runner has gone on")
             tables = await compare(connection, live_tables, work.tables.tables, rows=rows)
         differing = [table for table in tables if table.differing_keys]
         if differing:

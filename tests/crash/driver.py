@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -231,16 +231,30 @@ class Service:
             if len(self._crash.unacknowledged()) < 2 * burst_max:
                 self.send(self._crash.new_commands(self._crash.random.randint(1, burst_max)))
 
-    def feed_until_frozen(self, other: "Service") -> None:
-        """Sends bursts through *other*, with silence between them, until this process has stopped by its plan."""
+    @property
+    def is_frozen(self) -> bool:
+        """It has left the line of its plan, and stopped there."""
+        return any(line.startswith(f"{self._plan} pid {self.pid}") for line in self._crash.kills())
+
+    def await_frozen(self, idle: Callable[[], None] = lambda: None) -> None:
+        """Returns when the process has stopped where its plan says; *idle* is called again and again till then."""
         deadline = time.monotonic() + DIES_SECONDS_MAX
-        next_burst = 0.0
-        while not [line for line in self._crash.kills() if line.startswith(f"{self._plan} pid {self.pid}")]:
+        while not self.is_frozen:
             assert self.hear(), f"the service has died:\n{self._crash.words}"
             assert time.monotonic() < deadline, f"{self._plan} was not reached:\n{self._crash.words}"
+            idle()
+
+    def feed_until_frozen(self, other: "Service") -> None:
+        """Sends bursts through *other*, with silence between them, until this process has stopped by its plan."""
+        next_burst = 0.0
+
+        def feed() -> None:
+            nonlocal next_burst
             if time.monotonic() > next_burst:
                 next_burst = time.monotonic() + 2.5 * SETTLED_SECONDS
                 other.send(self._crash.new_commands(2 * ACCOUNTS))
+
+        self.await_frozen(feed)
 
     def thaw(self) -> None:
         """Lets a frozen process go on where it was."""
