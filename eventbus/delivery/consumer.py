@@ -6,6 +6,8 @@ Tasks
                     work, retry or wait for the database: with full lanes it stops asking for records, and attends to
                     the group only
     the dispatcher  claims what was assigned, then begins a batch for each lane that is ready, `lanes_max` at a time
+    the watch       compares the log's identity every few seconds: a topic that is deleted and made anew at once shows
+                    in nothing else
 Doubt       after a lost connection, a fence or an odd answer everything is claimed again before more is applied: the
             log's identity is compared, and reading begins at the checkpoints. What waited in the lanes is dropped
 Ending      a ForeignLog, or a group that refuses this member, ends this consumer, with its words in the log and in
@@ -40,6 +42,8 @@ from eventbus.transport.port import (
 )
 
 _log = logging.getLogger("eventbus.delivery")
+
+_WATCH_SECONDS = 3.0
 
 State = Literal["starting", "running", "waiting for the broker", "waiting for the database", "stopped"]
 
@@ -141,6 +145,7 @@ class Consumer:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._poll, self._member)
+                tasks.start_soon(self._watch)
                 await self._work(self._member, tasks)
                 await self._finish()
                 tasks.cancel_scope.cancel()
@@ -227,8 +232,10 @@ class Consumer:
                 self._begin_batches(member, tasks)
 
     def _begin_batches(self, member: RecordConsumer, tasks: TaskGroup) -> None:
-        for lane in self._lanes.values():
+        for partition, lane in list(self._lanes.items()):
             if self._in_flight < self._lanes_max and lane.is_ready():
+                # To the end of the line: a busy partition must not keep the ones behind it waiting for ever.
+                self._lanes[partition] = self._lanes.pop(partition)
                 # The scope is made here, so that the lane is busy before its task has run.
                 lane.in_flight = anyio.CancelScope()
                 self._in_flight += 1
@@ -286,6 +293,24 @@ class Consumer:
             records = [record for record in records if record.offset >= lane.claim.next_offset]
             if self._stopping or self._lanes.get(lane.partition) is not lane:
                 return
+
+    async def _watch(self) -> None:
+        while not self._stopping:
+            await anyio.sleep(_WATCH_SECONDS)
+            if self._assignment is None:
+                continue
+            try:
+                log = await self._transport.describe(self._subscription.topics)
+            except Exception as error:
+                # An absence is said by the transport, and what is more is met by the next claim.
+                _log.debug("consumer %s: the log could not be compared: %s", self._subscription.name, error)
+                continue
+            for lane in self._lanes.values():
+                topic = log.topics.get(lane.partition.topic)
+                found = (log.cluster_id, None if topic is None else topic.topic_id)
+                if found != (lane.claim.log.cluster_id, lane.claim.log.topic_id):
+                    self._doubt()
+                    break
 
     async def _claim(self, member: RecordConsumer) -> None:
         """Claims every assigned partition and begins to read them; returns early when the assignment changes."""

@@ -19,6 +19,7 @@ from eventbus.transport.kafka.options import AWAY, describe
 _log = logging.getLogger("eventbus.transport")
 
 _PROBE_PAUSE_SECONDS = 0.25
+_REST_SECONDS = 1.0
 
 
 class Connection:
@@ -85,5 +86,7 @@ class Connection:
             if (away := self.away_seconds) is not None:
                 self._away_since = None
                 _log.info("broker %s is back after %.1f s", self._address, away)
+            # Of a cluster with a dead node every attempt to reach that is reported: one probe a second answers them.
+            await asyncio.sleep(_REST_SECONDS)
         finally:
             self._suspected.clear()

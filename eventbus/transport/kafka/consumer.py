@@ -21,7 +21,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from eventbus.transport.kafka.batches import split
 from eventbus.transport.kafka.connection import Connection
-from eventbus.transport.kafka.options import AWAY, describe, member_options
+from eventbus.transport.kafka.options import describe, member_options
 from eventbus.transport.port import ConsumerStopped, PartitionBatch, Revoked, Round, TopicPartition
 from eventbus.transport.thread import CallThread
 
@@ -45,7 +45,15 @@ _FATAL = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
-_DOUBTFUL = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION})
+# One lost connection is no doubt: of a cluster with a dead node it would be reported four times a second.
+_DOUBTFUL = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)
 
 
 class KafkaConsumer:
@@ -183,14 +191,14 @@ class KafkaConsumer:
         self._paused = paused
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() in AWAY:
+        if error.code() in _DOUBTFUL:
             self._doubtful = True
         self._connection.error(error)
 
     def _judge(self, error: KafkaError) -> None:
         if error.fatal() or error.code() in _FATAL:
             raise ConsumerStopped(self._words(error))
-        if error.code() in _DOUBTFUL or error.code() in AWAY:
+        if error.code() in _DOUBTFUL:
             self._doubtful = True
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             _log.warning("consumer %s: left the group, it did not poll in time; it joins again", self._group_id)

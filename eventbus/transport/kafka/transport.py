@@ -123,14 +123,15 @@ class KafkaTransport:
             )
 
 
+# librdkafka's words for what an absent broker brings about.
+_ABSENCE = frozenset({"FAIL", "ERROR", "SESSTMOUT", "REQTMOUT", "GETPID"})
+
+
 class _Quieten(logging.Filter):
-    """
-    Connection failures go down to DEBUG: `Connection` says them once, librdkafka would say them at each attempt.
-    """
+    """Lines about an absent broker go down to DEBUG: `Connection` says it once, librdkafka at each attempt."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if any(word in text for word in (" FAIL ", "[FAIL]", "FAIL [", "ERROR [", "[ERROR]")):
+        if record.getMessage().partition(" ")[0] in _ABSENCE:
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
         return True

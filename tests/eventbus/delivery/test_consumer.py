@@ -296,10 +296,16 @@ async def test_slow_handlers_keep_memory_and_membership(
         assert sum(partition.waiting for partition in consumer.status().partitions) <= 1200
 
 
-async def test_a_topic_that_was_made_anew_stops_the_consumer_and_the_others_go_on(
+async def delete(broker: BrokerProcess, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    for deleted in admin.delete_topics([topic]).values():
+        await anyio.to_thread.run_sync(deleted.result, 10)
+
+
+async def test_a_deleted_topic_stops_its_consumer_and_the_others_go_on(
     broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
 ) -> None:
-    """Deleted and created again while it runs: nothing of the new topic takes effect, and the status says why."""
+    """The status says what is gone; made anew after that, nothing of the new topic takes effect."""
     other = f"{topic}-other"
     await transport.ensure_topics({other: 1})
     await pay(transport, topic, range(10))
@@ -307,14 +313,30 @@ async def test_a_topic_that_was_made_anew_stops_the_consumer_and_the_others_go_o
     going_on = Consumer(transport, delivery(database, take, service=f"{service}-2", topic=other))
     async with consuming(stopping, going_on):
         await until(lambda: effects_are(database, 10))
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-        for deleted in admin.delete_topics([topic]).values():
-            deleted.result(10)
+        await delete(broker, topic)
+        await until(lambda: in_state(stopping, "stopped"))
+        assert "is not in the log" in (stopping.status().reason or "")
         await transport.ensure_topics({topic: 3})
         await pay(transport, topic, range(100, 130))
-        await until(lambda: in_state(stopping, "stopped"))
-        assert "topic" in (stopping.status().reason or "")
         await pay(transport, other, [1000])
         await until(lambda: effects_are(database, 11))
         assert going_on.status().state == "running"
     assert sorted(await effects_in(database)) == [*range(10), 1000]
+    again = Consumer(transport, delivery(database, take, service=service, topic=topic))
+    async with consuming(again):
+        await until(lambda: in_state(again, "stopped"))
+    assert "empty database" in (again.status().reason or "")
+
+
+async def test_a_topic_that_is_deleted_and_made_anew_at_once_stops_its_consumer(
+    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
+) -> None:
+    """librdkafka goes on with the new topic as if nothing had happened: the watch finds it out."""
+    await pay(transport, topic, range(10))
+    consumer = Consumer(transport, delivery(database, take, service=service, topic=topic))
+    async with consuming(consumer):
+        await until(lambda: effects_are(database, 10))
+        await delete(broker, topic)
+        await transport.ensure_topics({topic: 3})
+        await until(lambda: in_state(consumer, "stopped"))
+    assert "topic id" in (consumer.status().reason or "") or "is not in the log" in (consumer.status().reason or "")
