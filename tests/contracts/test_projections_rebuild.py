@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from eventbus.clock import SystemClock
-from eventbus.database import Checkpoints, Database
+from eventbus.database import Checkpoint, Checkpoints, Database
 from eventbus.errors import CheckpointFenced
 from eventbus.projections import (
     AnyProjection,
@@ -310,7 +310,10 @@ async def test_a_live_runner_waits_for_a_switch_and_takes_over_when_the_rebuilde
     assert await View(OrderSummaries, prepared).count() == 21
 
 
-async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_again(prepared: Database) -> None:
+@pytest.mark.parametrize("moment", ["before it compares", "after it has compared"])
+async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_again(
+    prepared: Database, moment: str
+) -> None:
     """Whatever the clocks say: the epochs decide, and the switch is repeated at the new offsets."""
     log = log_of(50)
     feeder = Feeder(log, OrderSummaries, prepared)
@@ -325,10 +328,15 @@ async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_ag
         await feeder.feed()
 
     class Interrupted(Rebuild):
-        async def _compare(self, work: Any, live: Generation, *, rows: bool) -> list[TableComparison]:
-            found = await super()._compare(work, live, rows=rows)
+        async def _compare(
+            self, work: Any, live: Generation, stopped: Sequence[Checkpoint], *, rows: bool
+        ) -> list[TableComparison]:
+            if moment == "before it compares" and not taken_at:
+                taken_at.append(moment)
+                await take_over()
+            found = await super()._compare(work, live, stopped, rows=rows)
             if not taken_at:
-                taken_at.append("compared")
+                taken_at.append(moment)
                 await take_over()
             return found
 
