@@ -27,7 +27,7 @@ demo: $(READY) ## Play the main job: two services, 500 orders, a kill -9, a rebu
 	@$(BIN)/python -m samples.demo
 
 test: $(READY) ## Run the tests that need nothing but Python
-	$(BIN)/pytest -m 'not interop'
+	$(BIN)/pytest -m 'not interop' -n 2 --dist loadfile
 
 test-interop: $(READY) ## Run the tests that need Java, Node, Go or Debian packages
 	$(BIN)/pytest -m interop
