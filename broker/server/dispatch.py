@@ -10,7 +10,7 @@ down.
 import logging
 from typing import cast
 
-from broker.errors import ErrorCode, ProtocolError
+from broker.errors import ErrorCode, ProtocolError, UnencodableMessage
 from broker.handlers.context import Answer, ApiHandler, BrokerState, ConnectionMustClose, RequestContext
 from broker.handlers.table import TABLE, unsupported_api_versions
 from broker.server.connection import Connection, Exchange, FrameRefused
@@ -73,7 +73,14 @@ class Dispatcher:
         if header.api.key is ApiKey.API_VERSIONS:
             exchange.complete([self._api_versions_frame(header, response)])
             return
-        exchange.complete(_pieces(response, header.version, header.correlation_id))
+        try:
+            pieces = _pieces(response, header.version, header.correlation_id)
+        except UnencodableMessage as error:
+            # A bug of ours. Whoever completed the answer, another connection's request perhaps, must not suffer for it.
+            LOG.exception("answer failed api=%s version=%d", header.api.name, header.version)
+            exchange.refuse(str(error))
+            return
+        exchange.complete(pieces)
 
     def _api_versions_frame(self, header: RequestHeader, response: Response) -> bytes:
         # Every client asks this first; the good answer is the same bytes each time.

@@ -20,7 +20,6 @@ from broker.storage import FileSystem
 from broker.storage.errors import StorageError
 from broker.storage.files import OpenFile, write_atomically
 from broker.topics.metadata_records import (
-    BrokerConfigsReplaced,
     ConfigsReplaced,
     EpochBegun,
     MetadataRecord,
@@ -51,7 +50,6 @@ class MetadataState:
     deleted_names: set[str] = field(default_factory=set[str])
     next_producer_id: int = FIRST_PRODUCER_ID
     epoch: int = 0
-    broker_configs: dict[str, str] = field(default_factory=dict[str, str])
 
     def apply(self, record: MetadataRecord) -> None:
         match record:
@@ -70,15 +68,12 @@ class MetadataState:
                 self.next_producer_id = record.next
             case EpochBegun():
                 self.epoch = record.epoch
-            case BrokerConfigsReplaced():
-                self.broker_configs = dict(record.configs)
 
     def records(self) -> list[MetadataRecord]:
         """The fewest records that add up to this, without deleted topics: their directories are dealt with."""
         return [
             EpochBegun(self.epoch),
             ProducerIdsReserved(self.next_producer_id),
-            BrokerConfigsReplaced(self.broker_configs),
             *self.topics.values(),
         ]
 

@@ -73,23 +73,7 @@ class EpochBegun:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerConfigsReplaced:
-    """All broker settings that were changed over the protocol."""
-
-    KIND: ClassVar[str] = "broker-configs"
-    configs: Mapping[str, str]
-
-
-MetadataRecord = (
-    TopicCreated
-    | PartitionsAdded
-    | ConfigsReplaced
-    | TopicDeleted
-    | ProducerIdsReserved
-    | EpochBegun
-    | BrokerConfigsReplaced
-)
+MetadataRecord = TopicCreated | PartitionsAdded | ConfigsReplaced | TopicDeleted | ProducerIdsReserved | EpochBegun
 _TYPES: Mapping[str, type[MetadataRecord]] = {
     record.KIND: record
     for record in (
@@ -99,7 +83,6 @@ _TYPES: Mapping[str, type[MetadataRecord]] = {
         TopicDeleted,
         ProducerIdsReserved,
         EpochBegun,
-        BrokerConfigsReplaced,
     )
 }
 
@@ -110,7 +93,7 @@ class UnreadableLine(Exception):
 
 def encode_line(record: MetadataRecord) -> bytes:
     fields: dict[str, object] = {"kind": record.KIND, **asdict(record)}
-    if "id" in fields and not isinstance(record, (ProducerIdsReserved, EpochBegun, BrokerConfigsReplaced)):
+    if "id" in fields and not isinstance(record, (ProducerIdsReserved, EpochBegun)):
         fields["id"] = topic_id_text(record.id)
     body = json.dumps(fields, separators=(",", ":")).encode()
     return b"%08x %s\n" % (crc32c(body), body)

@@ -218,3 +218,12 @@ def test_a_slice_that_waits_for_a_slow_reader_is_sent_though_its_topic_is_gone(
             create(other, f"{topic}-{number}")
             produce(other, f"{topic}-{number}", b"\xff" * 700_000)
         assert [slow.receive_frame().count(value) for _ in range(4)] == [6] * 4
+
+
+def test_connections_above_max_connections_per_ip_are_closed_at_once(tmp_path: Path) -> None:
+    """One address cannot take all the places."""
+    with running_broker(tmp_path / "data", "--set", "max.connections.per.ip=1") as broker:
+        with RawClient(broker.host, broker.port) as first, RawClient(broker.host, broker.port) as second:
+            first.ask(MetadataRequest(topics=[]), MetadataResponse, 12)
+            assert second.is_closed()
+        assert "max.connections.per.ip=1" in broker.log

@@ -8,7 +8,6 @@ from broker.identifiers import new_topic_id
 from broker.storage import DiskFileSystem
 from broker.topics.metadata_log import REWRITE_LINES_MIN, MetadataLog, MetadataState, UnsoundMetadata
 from broker.topics.metadata_records import (
-    BrokerConfigsReplaced,
     ConfigsReplaced,
     EpochBegun,
     MetadataRecord,
@@ -28,7 +27,6 @@ RECORDS: list[MetadataRecord] = [
     ConfigsReplaced(TOPIC.id, {}),
     ProducerIdsReserved(1000),
     EpochBegun(2),
-    BrokerConfigsReplaced({"log.retention.hours": "3"}),
     TopicDeleted(TOPIC.id, "orders"),
 ]
 
