@@ -115,6 +115,9 @@ class KafkaConsumer:
             return
         self._closing.set()
         self._loop = asyncio.get_running_loop()
+        if self._under_way is not None:
+            # Nobody asks for this round any more, also not for how it may have failed.
+            self._under_way.add_done_callback(lambda found: found.cancelled() or found.exception())
         closed = self._thread.submit(self._close)
         if not await self._thread.aclose():
             _log.warning("consumer %s: librdkafka did not let go in time, its thread is left behind", self._group_id)

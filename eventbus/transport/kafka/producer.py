@@ -56,7 +56,8 @@ class _Client:
     """One librdkafka producer and the thread that polls it."""
 
     def __init__(self, producer: Producer, loop: asyncio.AbstractEventLoop) -> None:
-        self.producer = producer
+        # Dropped by the thread at its end: taking librdkafka down blocks, and the loop is not to wait for that.
+        self._producer: Producer | None = producer
         self.broken: str | None = None
         self._loop = loop
         self._settled: list[_Call] = []
@@ -64,7 +65,19 @@ class _Client:
         self.thread = threading.Thread(target=self._run, name="eventbus-producer", daemon=True)
         self.thread.start()
 
-    def delivered(self, call: _Call, index: int, error: KafkaError | None, message: Message) -> None:
+    def produce(self, record: OutgoingRecord, call: _Call, index: int) -> None:
+        """Queues a record. Raises BufferError when the queue is full, KafkaException, BrokerUnavailable at the end."""
+        if self._producer is None:
+            raise BrokerUnavailable("the producer is closed")
+        self._producer.produce(
+            record.topic,
+            record.value,
+            record.key,
+            headers=list(record.headers),
+            on_delivery=partial(self._delivered, call, index),
+        )
+
+    def _delivered(self, call: _Call, index: int, error: KafkaError | None, message: Message) -> None:
         """The delivery report of one record; runs inside `poll`, in the thread."""
         call.outcomes[index] = self._outcome(error, message)
         call.reported += 1
@@ -84,18 +97,22 @@ class _Client:
     def give_up(self) -> None:
         """Gives up everything that is not written."""
         self.broken = self.broken or "given up"
-        self.producer.purge(in_queue=True, in_flight=True, blocking=False)
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
 
     def end(self) -> None:
         """Lets the thread end, when what was given up has been reported."""
         self._closing.set()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            self.producer.poll(_POLL_SECONDS)
+        producer = self._producer
+        while producer is not None and not self._closing.is_set():
+            producer.poll(_POLL_SECONDS)
             self._hand_over()
-        self.producer.flush(1.0)
+        if producer is not None:
+            producer.flush(1.0)
         self._hand_over()
+        self._producer = None
 
     def _hand_over(self) -> None:
         if self._settled:
@@ -187,13 +204,9 @@ class KafkaProducer:
             return PublishRefused(f"an earlier record of its key was refused by topic {record.topic!r}")
         while True:
             try:
-                client.producer.produce(
-                    record.topic,
-                    record.value,
-                    record.key,
-                    headers=list(record.headers),
-                    on_delivery=partial(client.delivered, call, index),
-                )
+                client.produce(record, call, index)
+            except BrokerUnavailable as closed:
+                return closed
             except BufferError:
                 await asyncio.sleep(_FULL_QUEUE_PAUSE_SECONDS)
             except KafkaException as raised:

@@ -50,6 +50,9 @@ class KafkaReader:
     async def aclose(self) -> None:
         if not self._closing.is_set():
             self._closing.set()
+            if self._under_way is not None:
+                # Nobody asks for these records any more, also not for how reading them may have failed.
+                self._under_way.add_done_callback(lambda found: found.cancelled() or found.exception())
             self._thread.submit(self._close)
             await self._thread.aclose()
 
