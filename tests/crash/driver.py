@@ -111,21 +111,29 @@ class Crash:
             assert time.monotonic() < deadline, "\n".join([*faults, self.words])
             time.sleep(5 * _PAUSE_SECONDS)
 
-    @contextmanager
-    def service(self, plan: KillPlan | None = None) -> "Iterator[Service]":
-        """A process of the service, which is ready; it is ended with the block, however it stands then."""
-        with self.process(plan) as process:
-            process.send([*self.unacknowledged()])
-            yield process
+    def started(self, plan: KillPlan | None = None) -> "Service":
+        """A process of the service, which has been sent what nobody has acknowledged."""
+        service = Service(self, plan)
+        service.send(self.unacknowledged())
+        return service
 
     @contextmanager
-    def process(self, plan: KillPlan | None = None) -> "Iterator[Service]":
-        """A process that has been told nothing yet."""
-        service = Service(self, plan)
+    def service(self, plan: KillPlan | None = None) -> "Iterator[Service]":
+        """Such a process, ended with the block, however it stands then."""
+        service = self.started(plan)
         try:
             yield service
         finally:
             service.end()
+
+    @contextmanager
+    def process(self, plan: KillPlan | None = None) -> "Iterator[Service]":
+        """A process that has been told nothing yet, ended with the block."""
+        process = Service(self, plan)
+        try:
+            yield process
+        finally:
+            process.end()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
