@@ -77,7 +77,7 @@ async def records_of(consumer: RecordConsumer, count: int) -> list[IncomingRecor
 
 async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(20):
-        while not condition():  # noqa: ASYNC110 (what is waited for happens in other threads and processes)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

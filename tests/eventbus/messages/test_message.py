@@ -27,7 +27,7 @@ class Authorized(Shared):
     amount: int
 
 
-class GetOrder(Query["OrderSummary | None"]):
+class GetOrder(Query["OrderSummary | None"]):  # noqa: F821  a name that is never evaluated
     order_id: str
 
 
