@@ -130,7 +130,7 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
             with starting:
                 if not is_prepared:
                     await _prepare_when_there(service)
-                # Before the relay: a producer's first look at a missing topic would create it with the broker's defaults.
+                # Before the relay: a producer's first look at a missing topic would make it with the broker's defaults.
                 await connection.transport.ensure_topics(definition.topics)
                 await tasks.start(relay.run)
                 service.consumers = _consumers(definition, connection)
