@@ -41,58 +41,50 @@ def test_kafka_python_reads_back_what_it_produced(broker: BrokerProcess, topic: 
 
 
 def test_kafka_python_members_share_a_group_and_commit(broker: BrokerProcess, topic: str) -> None:
-    """Two members, all records once between them, and a third that finds nothing left."""
+    """Two members with two partitions each, all records between them, and every partition committed to its end."""
     create_topic(broker, topic, 4)
-    got: list[bytes] = []
-    joined = threading.Barrier(3, timeout=20)
+    got: set[bytes] = set()
+    owned = [0, 0]
+    # A member that does not poll holds up everybody's rebalance, so both poll until both have seen all there is.
+    end = time.monotonic() + 40
+    committed_by_all = threading.Barrier(2, timeout=40)
 
-    def member() -> None:
+    def member(number: int) -> None:
         reader = KafkaConsumer(
             topic,
             bootstrap_servers=broker.bootstrap,
             group_id=topic,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
-            session_timeout_ms=6000,
             heartbeat_interval_ms=500,
+            metadata_max_age_ms=1000,
         )
-        end = time.monotonic() + 15
-        while len(reader.assignment()) != 2 and time.monotonic() < end:
-            reader.poll(100)
-        joined.wait()
         while len(got) < 200 and time.monotonic() < end:
             for records in reader.poll(200).values():
-                got.extend(record.value for record in records)
+                got.update(record.value for record in records)
+            owned[number] = len(reader.assignment())
         reader.commit()
+        committed_by_all.wait()
         reader.close()
 
-    members = [threading.Thread(target=member) for _ in range(2)]
+    members = [threading.Thread(target=member, args=(number,)) for number in range(2)]
     for each in members:
         each.start()
-    joined.wait()
+    while owned != [2, 2] and time.monotonic() < end:
+        time.sleep(0.05)
+    assert owned == [2, 2]
     producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
     for number in range(200):
         producer.send(topic, value=b"%d" % number, partition=number % 4)
     producer.flush(20)
     producer.close()
     for each in members:
-        each.join(30)
-    assert sorted(got, key=int) == [b"%d" % number for number in range(200)]
+        each.join(60)
+    assert got == {b"%d" % number for number in range(200)}
     client = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
     committed = client.list_group_offsets(topic)
     client.close()
-    assert sum(each.offset for each in _offsets(committed, topic)) == 200
-
-
-def _offsets(committed: dict[object, object], topic: str) -> list["PythonOffset"]:
-    """kafka-python answers {partition: offset}, or the same below the group's name."""
-    found = committed.get(topic, committed)
-    assert isinstance(found, dict)
-    return list(found.values())
-
-
-class PythonOffset:
-    offset: int
+    assert {place.partition: found.offset for place, found in committed[topic].items()} == dict.fromkeys(range(4), 50)
 
 
 @pytest.mark.anyio
