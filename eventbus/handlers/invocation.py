@@ -74,7 +74,8 @@ class Invocation:
     async def _call(self, message: Message, arguments: list[object]) -> object:
         if self._is_async:
             return await cast("Awaitable[object]", self._function(message, *arguments))
-        result = await to_thread.run_sync(partial(self._function, message, *arguments))
+        # A stop abandons what does not end in time; the thread goes on, its transaction is rolled back.
+        result = await to_thread.run_sync(partial(self._function, message, *arguments), abandon_on_cancel=True)
         # A plain function around an `async def`, such as a decorator's.
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 

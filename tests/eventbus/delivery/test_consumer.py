@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -273,6 +274,30 @@ async def test_stopping_abandons_what_takes_too_long_and_leaves_it_to_the_next(
         async with consuming(stuck_consumer):
             await begun.wait()
     assert await effects_in(database) == []
+    async with consuming(Consumer(transport, delivery(database, take, service=service, topic=topic))):
+        await until(lambda: effects_are(database, 1))
+
+
+async def test_stopping_abandons_a_plain_function_that_hangs(
+    transport: KafkaTransport, topic: str, database: Database, service: str
+) -> None:
+    """A thread cannot be cancelled; the stop ends in time all the same, and the event is there for the next one."""
+    begun, release = anyio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    @handles(Paid)
+    def hanging(event: Paid) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        release.wait(30)
+
+    await pay(transport, topic, [1])
+    hanging_consumer = Consumer(
+        transport, delivery(database, hanging, service=service, topic=topic), shutdown_seconds=0.3
+    )
+    with anyio.fail_after(10):
+        async with consuming(hanging_consumer):
+            await begun.wait()
+    release.set()
     async with consuming(Consumer(transport, delivery(database, take, service=service, topic=topic))):
         await until(lambda: effects_are(database, 1))
 
