@@ -21,7 +21,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from eventbus.database import sqlite_driver
 from eventbus.database.failures import translate
-from eventbus.errors import DatabaseUnavailable
+from eventbus.database.url import VARIABLE
+from eventbus.errors import DatabaseUnavailable, InvalidConfiguration
 
 Result = TypeVar("Result")
 
@@ -60,6 +61,7 @@ class SqliteEngine:
 
     def __init__(self, path: Path, wait_seconds: float, observe: Callable[[AsyncEngine], None]) -> None:
         self._path = path
+        self._was_connected = False
         self._wait_seconds = wait_seconds
         self._observe = observe
         self._turn = anyio.Lock(fast_acquire=True)
@@ -105,8 +107,20 @@ class SqliteEngine:
                 "a transaction is open in this task, and SQLite has one writer: use its connection, or end it first"
             ) from error
 
+    def _make_directory(self) -> None:
+        """A directory that cannot be had at the first use is a wrong setting; one that goes away later is an outage."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if self._was_connected:
+                raise
+            raise InvalidConfiguration(
+                f"{VARIABLE}: the directory {self._path.parent} cannot be used: {error.strerror}"
+            ) from None
+        self._was_connected = True
+
     async def _connect_writer(self) -> sqlite_driver.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_directory()
         if self._thread is None:
             self._thread = sqlite_driver.SqliteThread(f"sqlite writer {self._path.name}")
         return await sqlite_driver.connect(
@@ -118,7 +132,7 @@ class SqliteEngine:
         )
 
     async def _connect_reader(self) -> sqlite_driver.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_directory()
         return await sqlite_driver.connect(
             self._path, begin="BEGIN", busy_seconds=self._wait_seconds, pragmas=_READER_PRAGMAS
         )
