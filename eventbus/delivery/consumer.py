@@ -190,6 +190,9 @@ class Consumer:
     def _sort(self, found: Round) -> None:
         if found.assigned is not None:
             self._assigned = found.assigned
+            if not found.assigned and self._state == "starting":
+                # More members than partitions: this one stands by.
+                self._running()
         if found.assigned is not None or found.doubtful:
             self._doubt()
         elif found.assignment == self._assignment:

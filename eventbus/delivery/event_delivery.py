@@ -3,7 +3,7 @@ Gives the log's events to a service's handlers, each effect once.
 
 A slice      several records in one transaction: the checkpoint moves (which fences), the inbox drops repeats, handlers
              run in order, what cannot be decoded becomes dead letters; then it commits. Slices are as large as handlers
-             are quick: a transaction is to last a quarter of a second, not minutes
+             are quick: a transaction is to last a tenth of a second, not minutes
 A failure    rolls the slice back. The records before the failing one run again together; the failing one runs alone,
              each of its handlers in a transaction of its own, until it succeeds or its attempts are used up; then the
              rest goes on together. A neighbour is never failed by it, though its handler may run twice
@@ -44,7 +44,7 @@ from eventbus.transport.port import IncomingRecord
 _log = logging.getLogger("eventbus.delivery")
 
 _GENERATION = 0
-_SLICE_SECONDS = 0.25
+_SLICE_SECONDS = 0.1
 _SLICE_FIRST = 50
 _CONFLICTS_OF_A_SLICE = 2
 _UNKNOWN_TYPES_MAX = 1000

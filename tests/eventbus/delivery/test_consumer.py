@@ -142,6 +142,25 @@ async def test_two_consumers_share_the_work_and_one_takes_over(
     assert sorted(await effects_in(database)) == list(range(600))
 
 
+async def test_a_consumer_without_partitions_stands_by(
+    transport: KafkaTransport, database: Database, service: str
+) -> None:
+    """It is running, as far as readiness goes, and takes over when the other one leaves."""
+    topic = f"payments-{uuid.uuid4().hex[:8]}"
+    await transport.ensure_topics({topic: 1})
+    first, second = (Consumer(transport, delivery(database, take, service=service, topic=topic)) for _ in range(2))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(first.run)
+        await until(lambda: in_state(first, "running"))
+        await tasks.start(second.run)
+        await until(lambda: in_state(second, "running"))
+        assert sorted([len(first.status().partitions), len(second.status().partitions)]) == [0, 1]
+        await first.stop()
+        await pay(transport, topic, [1])
+        await until(lambda: effects_are(database, 1))
+        await second.stop()
+
+
 async def test_a_fenced_consumer_claims_again_and_repeats_nothing(
     transport: KafkaTransport, topic: str, database: Database, service: str
 ) -> None:
