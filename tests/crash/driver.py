@@ -162,7 +162,7 @@ class Service:
         self._process = _forks.Process(target=main, args=(crash.settings, plan, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self.statuses: list[object] = []
+        self._partitions: list[int] | None = None
         self.rebuilt: list[tuple[object, ...]] = []
         self.failures: list[str] = []
         self.is_ready = False
@@ -198,8 +198,8 @@ class Service:
                 self._crash.told.acknowledged[id] = [str(event) for event in events]
             case ("failed", str(id), str(text)):
                 self.failures.append(f"{id}: {text}")
-            case ("status", status):
-                self.statuses.append(status)
+            case ("partitions", list(counts)):
+                self._partitions = counts
             case ("rebuilt", *result):
                 self.rebuilt.append(tuple(result))
             case ("ready",):
@@ -238,6 +238,16 @@ class Service:
             assert self.hear(min(left, self._crash.random.uniform(0, 4 * _PAUSE_SECONDS))), self._crash.words
             if len(self._crash.unacknowledged()) < 2 * burst_max:
                 self.send(self._crash.new_commands(self._crash.random.randint(1, burst_max)))
+
+    def partitions(self) -> list[int]:
+        """How many partitions each of its consumers has now: handlers, account_summaries, journal; 0 for none yet."""
+        self._partitions = None
+        self.tell("partitions")
+        deadline = time.monotonic() + RESTS_SECONDS_MAX
+        while self._partitions is None:
+            assert self.hear(), f"the service has died:\n{self._crash.words}"
+            assert time.monotonic() < deadline, f"no answer:\n{self._crash.words}"
+        return self._partitions
 
     @property
     def is_frozen(self) -> bool:

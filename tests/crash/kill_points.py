@@ -114,17 +114,19 @@ def _result(_: tuple[object, ...], result: object) -> bool:
 
 
 PLACES: Final = {
-    "command decided, nothing committed": Place(Outbox, "add", _has(2)),
-    "committed, not published": Place(Outbox, "claim", _result),
-    "published, not deleted": Place(KafkaProducer, "publish", _result),
-    "deleted, not committed": Place(Outbox, "delete", _has(4)),
-    "message admitted, not handled": Place(Inbox, "admit", _result),
-    "in the middle of a batch of handlers": Place(Invocation, "__call__", _is_of("take_effect")),
-    "handled and committed, group offset not": Place(EventDelivery, "apply", _has(2)),
-    "in the middle of a projection batch": Place(RowTable, "write", _has(3)),
-    "projected and committed, group offset not": Place(ProjectionRunner, "apply", _has(2)),
-    "before a batch of handlers": Place(EventDelivery, "apply", _has(2), before=True),
-    "before a projection batch": Place(ProjectionRunner, "apply", _has(2), before=True),
+    "command decided, nothing committed": [Place(Outbox, "add", _has(2))],
+    "committed, not published": [Place(Outbox, "claim", _result)],
+    "published, not deleted": [Place(KafkaProducer, "publish", _result)],
+    "deleted, not committed": [Place(Outbox, "delete", _has(4))],
+    "message admitted, not handled": [Place(Inbox, "admit", _result)],
+    "in the middle of a batch of handlers": [Place(Invocation, "__call__", _is_of("take_effect"))],
+    "handled and committed, group offset not": [Place(EventDelivery, "apply", _has(2))],
+    "in the middle of a projection batch": [Place(RowTable, "write", _has(3))],
+    "projected and committed, group offset not": [Place(ProjectionRunner, "apply", _has(2))],
+    "before a batch of handlers or of a projection": [
+        Place(EventDelivery, "apply", _has(2), before=True),
+        Place(ProjectionRunner, "apply", _has(2), before=True),
+    ],
 }
 """The points that are places in the code. Those of a rebuild are shares of its way: `rebuild 30 %`."""
 
@@ -135,7 +137,8 @@ def arm(plan: KillPlan) -> Callable[[RebuildProgress], None]:
     """Makes this process end by the plan; what is returned is to be told the progress of a rebuild."""
     trigger = Trigger(plan)
     if not plan.point.startswith(_REBUILD):
-        PLACES[plan.point].arm(trigger)
+        for place in PLACES[plan.point]:
+            place.arm(trigger)
         return lambda progress: None
     where = plan.point.removeprefix(_REBUILD)
 

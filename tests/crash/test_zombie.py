@@ -1,25 +1,28 @@
 """A process is frozen until another has taken over its work, and wakes up in the middle of it."""
 
-import pytest
+import time
 
-from tests.crash.driver import Crash
-from tests.crash.service import REBUILD_LEASE_SECONDS
+from tests.crash.driver import Crash, Service
+from tests.crash.service import PARTITIONS, REBUILD_LEASE_SECONDS
+
+POINT = "before a batch of handlers or of a projection"
 
 
-@pytest.mark.parametrize("point", ["before a batch of handlers", "before a projection batch"])
-def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash, point: str) -> None:
-    """Its checkpoint is fenced by the successor's claim; it claims again, and shares the work from then on."""
+def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash) -> None:
+    """Its checkpoints are fenced by the successor's claims; it claims again, and shares the work from then on."""
     with crash.service() as other:
         # First, so that it is the relay: a frozen one would keep the slot for the rest of its lease.
         other.await_ready()
-        with crash.service(crash.plan_to_freeze(point)) as zombie:
-            zombie.await_words("records to read")
+        with crash.service(crash.plan_to_freeze(POINT)) as zombie:
+            await_shared(other, zombie)
             zombie.feed_until_frozen(other)
             other.send(crash.new_commands(40))
             other.await_receipts()
             crash.assert_sound_at_rest()
             zombie.thaw()
-            zombie.await_words("claiming again")
+            zombie.await_words("consumer accounts: checkpoint of")
+            zombie.await_words("consumer account_summaries: checkpoint of")
+            await_shared(other, zombie)
             other.send(crash.new_commands(20))
             zombie.send(crash.new_commands(20))
             while crash.unacknowledged():
@@ -28,6 +31,19 @@ def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash, poi
             crash.assert_sound_at_rest()
             zombie.stop()
         other.stop()
+
+
+def await_shared(*services: Service) -> None:
+    """Returns when each of them has some partitions for each of its consumers, and all together have all."""
+    deadline = time.monotonic() + 30
+    while True:
+        shares = [service.partitions() for service in services]
+        if all(min(share) > 0 for share in shares) and all(
+            sum(group) == PARTITIONS for group in zip(*shares, strict=True)
+        ):
+            return
+        assert time.monotonic() < deadline, shares
+        time.sleep(0.05)
 
 
 def test_a_rebuild_that_wakes_up_too_late_begins_its_switch_again(crash: Crash) -> None:

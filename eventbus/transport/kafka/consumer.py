@@ -173,9 +173,10 @@ class KafkaConsumer:
                 if partition in self._assigned
             ]
             consumer.assign(self._reading)
-        if self._commits:
-            commits, self._commits = self._commits, {}
-            self._commit(consumer, commits, wait=False)
+        commits, self._commits = self._commits, {}
+        owned = {partition: offset for partition, offset in commits.items() if partition in self._assigned}
+        if owned:
+            self._commit(consumer, owned, wait=False)
 
     def _commit(self, consumer: Consumer, offsets: Mapping[TopicPartition, int], *, wait: bool) -> None:
         places = [KafkaPartition(at.topic, at.partition, offset) for at, offset in offsets.items()]
@@ -236,8 +237,10 @@ class KafkaConsumer:
     def _on_lost(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
         given_up, self._assigned = self._assigned, frozenset[TopicPartition]()
         self._assignment_is_news = True
-        self._commits = {}
         self._wait_for_loop(given_up)
+        # After the wait: a batch that ends meanwhile has noted an offset. The group has forgotten this member, and a
+        # static one that commits while it joins anew would be told, for good, that another has its name.
+        self._commits = {}
         self._reading = []
         consumer.unassign()
 
