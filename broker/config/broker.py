@@ -380,6 +380,47 @@ class BrokerConfig:
         "INVALID_GROUP_ID).",
     )
 
+    # groups of the consumer protocol (KIP-848)
+    group_consumer_session_timeout_ms: int = integer(
+        "group.consumer.session.timeout.ms",
+        45_000,
+        at_least=1,
+        documentation="How long a member of the consumer protocol may be silent before it is out.",
+    )
+    group_consumer_heartbeat_interval_ms: int = integer(
+        "group.consumer.heartbeat.interval.ms",
+        5_000,
+        at_least=1,
+        documentation="How often members of the consumer protocol are told to report.",
+    )
+    group_consumer_max_size: int = integer(
+        "group.consumer.max.size",
+        10_000,
+        at_least=1,
+        kafka_default=2**31 - 1,
+        documentation="Members of one consumer group; a further one gets GROUP_MAX_SIZE_REACHED.",
+    )
+    group_consumer_assignors: tuple[str, ...] = words(
+        "group.consumer.assignors",
+        ("uniform", "range"),
+        one_of=("uniform", "range"),
+        documentation="The server's assignors that members may ask for; the first is for groups that ask for none.",
+    )
+    group_consumer_assignment_interval_ms: int = integer(
+        "group.consumer.assignment.interval.ms",
+        0,
+        at_least=0,
+        kafka_default=1_000,
+        documentation="The shortest time between two target assignments of a group.",
+    )
+    group_consumer_migration_policy: str = text(
+        "group.consumer.migration.policy",
+        "bidirectional",
+        one_of=("bidirectional", "upgrade", "downgrade", "disabled"),
+        documentation="Whether a group with members may change from the classic to the consumer protocol (upgrade), "
+        "back (downgrade), both or neither.",
+    )
+
     # committed offsets
     offset_metadata_max_bytes: int = integer(
         "offset.metadata.max.bytes",
@@ -426,14 +467,12 @@ class BrokerConfig:
         "transactional.id.expiration.ms",
         7 * _DAY_MS,
         at_least=1,
-        acts=False,
         documentation="How long a transactional id without transactions is remembered.",
     )
     transaction_max_timeout_ms: int = integer(
         "transaction.max.timeout.ms",
         900_000,
         at_least=1,
-        acts=False,
         documentation="The longest transaction a producer may ask for.",
     )
     transaction_state_log_num_partitions: int = integer(
@@ -441,14 +480,12 @@ class BrokerConfig:
         1,
         at_least=1,
         kafka_default=50,
-        acts=False,
         documentation="Partitions of __transaction_state.",
     )
     transaction_state_log_segment_bytes: int = integer(
         "transaction.state.log.segment.bytes",
         100 * _MEBI,
         at_least=1,
-        acts=False,
         documentation="segment.bytes of __transaction_state.",
     )
 
@@ -468,6 +505,13 @@ class BrokerConfig:
             raise InvalidConfig(
                 f"group.min.session.timeout.ms={config.group_min_session_timeout_ms}: expected at most "
                 f"group.max.session.timeout.ms, which is {config.group_max_session_timeout_ms}"
+            )
+        if not config.group_consumer_assignors:
+            raise InvalidConfig("group.consumer.assignors=: expected at least one of uniform, range")
+        if config.group_consumer_heartbeat_interval_ms >= config.group_consumer_session_timeout_ms:
+            raise InvalidConfig(
+                f"group.consumer.heartbeat.interval.ms={config.group_consumer_heartbeat_interval_ms}: expected less than "
+                f"group.consumer.session.timeout.ms, which is {config.group_consumer_session_timeout_ms}"
             )
         return config
 

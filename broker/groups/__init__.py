@@ -1,8 +1,25 @@
 """Consumer groups: who consumes together, in which generation, and where they go on reading."""
 
+from broker.groups.consumer.topics import Topics
+from broker.groups.consumer.values import (
+    ConsumerGroupDescription,
+    ConsumerGroupState,
+    ConsumerMemberDescription,
+    HeartbeatRequest,
+    HeartbeatResult,
+    Partitions,
+)
 from broker.groups.coordinator import GroupCoordinator
 from broker.groups.journal import LoadReport
-from broker.groups.offset_log import LogRecord, OffsetLog, partition_for
+from broker.groups.offset_log import (
+    LogEntry,
+    LogRecord,
+    OffsetLog,
+    StagedRecord,
+    Writer,
+    WriterEnd,
+    partition_for,
+)
 from broker.groups.values import (
     NO_GENERATION,
     CommitRequest,
@@ -27,11 +44,16 @@ __all__ = [
     "NO_GENERATION",
     "CommitRequest",
     "CommittedOffset",
+    "ConsumerGroupDescription",
+    "ConsumerGroupState",
+    "ConsumerMemberDescription",
     "FetchedOffsets",
     "GroupCoordinator",
     "GroupDescription",
     "GroupListing",
     "GroupState",
+    "HeartbeatRequest",
+    "HeartbeatResult",
     "JoinRequest",
     "JoinResult",
     "JoinedMember",
@@ -39,11 +61,17 @@ __all__ = [
     "LeavingMember",
     "LeftMember",
     "LoadReport",
+    "LogEntry",
     "LogRecord",
     "MemberDescription",
     "OffsetLog",
     "OffsetToCommit",
+    "Partitions",
+    "StagedRecord",
     "SyncRequest",
     "SyncResult",
+    "Topics",
+    "Writer",
+    "WriterEnd",
     "partition_for",
 ]

@@ -2,8 +2,9 @@
 What is durable of groups: first the log, then memory, by the same step at run time and at replay.
 
 Rewriting   The log is read whole at start, so it must not grow much beyond what it says. When it has several times as
-            many records as there are live keys, all live keys are appended again, and what lies before them is
-            discarded. A crash in between leaves both, and the newest value of every key is the same in both.
+            many records as there are live keys, all live keys are appended again, then what open transactions have
+            staged, and what lies before them is discarded. A crash in between leaves both, and the newest value of
+            every key is the same in both.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +13,13 @@ from typing import assert_never
 
 from broker.clock import Clock
 from broker.errors import KafkaError
-from broker.groups.offset_log import OffsetLog
+from broker.groups.consumer.stored import GroupEpochRecord, StoredConsumerGroup
+from broker.groups.offset_log import LogRecord, OffsetLog, StagedRecord, Writer, WriterEnd
 from broker.groups.offsets import CommittedOffsets
 from broker.groups.records import CoordinatorRecord, GroupRecord, OffsetRecord, UnreadableRecord, decode, encode
+from broker.groups.staged_offsets import StagedOffsets
 from broker.groups.values import StoredGroup
+from broker.records import Marker, MarkerKind
 
 _REWRITE_FACTOR = 4
 _REWRITE_SLACK = 10_000
@@ -35,7 +39,16 @@ class LoadReport:
 class Journal:
     """The log of one coordinator, and what it says: the last stored state of every group and the committed offsets."""
 
-    __slots__ = ("_clock", "_log", "_rewrite_slack", "_rewrite_slack_now", "groups", "offsets")
+    __slots__ = (
+        "_clock",
+        "_log",
+        "_rewrite_slack",
+        "_rewrite_slack_now",
+        "consumer_groups",
+        "groups",
+        "offsets",
+        "staged",
+    )
 
     def __init__(self, log: OffsetLog, clock: Clock, *, rewrite_slack: int = _REWRITE_SLACK) -> None:
         self._log = log
@@ -43,7 +56,9 @@ class Journal:
         self._rewrite_slack = rewrite_slack
         self._rewrite_slack_now = rewrite_slack
         self.groups: dict[str, StoredGroup] = {}
+        self.consumer_groups: dict[str, StoredConsumerGroup] = {}
         self.offsets = CommittedOffsets()
+        self.staged = StagedOffsets()
 
     def load(self) -> LoadReport:
         """Reads the log from its start. O(its length), which rewriting keeps near the number of live keys."""
@@ -51,14 +66,23 @@ class Journal:
         for logged in self._log.replay():
             records += 1
             try:
-                record = decode(logged)
+                match logged:
+                    case LogRecord():
+                        record = decode(logged)
+                        if record is not None:
+                            self._apply(record)
+                    case StagedRecord(writer, staged):
+                        record = decode(staged)
+                        if isinstance(record, OffsetRecord):
+                            self._stage(writer, record)
+                    case WriterEnd(producer_id, committed):
+                        self._end(producer_id, committed=committed)
+                    case _:
+                        assert_never(logged)
             except UnreadableRecord:
                 unreadable += 1
-                continue
-            if record is not None:
-                self._apply(record)
         self._rewrite_if_long()
-        return LoadReport(records, len(self.groups), len(self.offsets), unreadable)
+        return LoadReport(records, len(self.groups) + len(self.consumer_groups), len(self.offsets), unreadable)
 
     def write(self, records: Sequence[CoordinatorRecord]) -> None:
         """Makes *records* durable, all or none, and true. Raises KafkaError; nothing has changed then."""
@@ -69,9 +93,31 @@ class Journal:
             self._apply(record)
         self._rewrite_if_long()
 
+    def stage(self, writer: Writer, records: Sequence[OffsetRecord]) -> None:
+        """Writes *records* in *writer*'s transaction, all or none. Raises KafkaError; nothing has changed then."""
+        self._log.append([encode(record) for record in records], self._clock.now_ms(), writer)
+        for record in records:
+            self._stage(writer, record)
+
+    def end(self, writer: Writer, marker: Marker) -> None:
+        """Ends *writer*'s transaction: what it staged counts, or is dropped. Raises KafkaError; nothing then."""
+        self._log.append_marker(writer, marker, self._clock.now_ms())
+        self._end(writer.producer_id, committed=marker.kind is MarkerKind.COMMIT)
+        self._rewrite_if_long()
+
+    def _stage(self, writer: Writer, record: OffsetRecord) -> None:
+        if record.committed is not None:
+            self.staged.put(writer, record.group_id, record.partition, record.committed)
+
+    def _end(self, producer_id: int, *, committed: bool) -> None:
+        for group_id, partition, offset in self.staged.take(producer_id):
+            if committed:
+                self.offsets.put(group_id, partition, offset)
+
     def _apply(self, record: CoordinatorRecord) -> None:
         match record:
             case OffsetRecord(group_id, partition, committed):
+                self.staged.replaced(group_id, partition)
                 if committed is None:
                     self.offsets.remove(group_id, [partition])
                 else:
@@ -81,12 +127,14 @@ class Journal:
                     self.groups.pop(group_id, None)
                 else:
                     self.groups[group_id] = group
+            case GroupEpochRecord(group_id, None):
+                self.consumer_groups.pop(group_id, None)
             case _:
-                assert_never(record)
+                self.consumer_groups.setdefault(record.group_id, StoredConsumerGroup()).apply(record)
 
     def _rewrite_if_long(self) -> None:
         length = self._log.end_offset - self._log.start_offset
-        live = len(self.groups) + len(self.offsets)
+        live = len(self.groups) + len(self.offsets) + sum(map(len, self.consumer_groups.values()))
         if length <= _REWRITE_FACTOR * live + self._rewrite_slack_now:
             return
         try:
@@ -107,11 +155,22 @@ class Journal:
                 batch.clear()
         if batch:
             self._log.append([encode(each) for each in batch], self._clock.now_ms())
+        for writer, groups in self.staged.by_writer():
+            staged = [
+                encode(OffsetRecord(group_id, partition, offset))
+                for group_id, offsets in groups.items()
+                for partition, offset in offsets.items()
+                if offset is not None
+            ]
+            if staged:
+                self._log.append(staged, self._clock.now_ms(), writer)
         self._log.discard_before(begin)
 
     def _live(self) -> Iterator[CoordinatorRecord]:
         for group_id, group in self.groups.items():
             yield GroupRecord(group_id, group)
+        for group_id, consumer_group in self.consumer_groups.items():
+            yield from consumer_group.records(group_id)
         for group_id in self.offsets.groups():
             for partition, committed in self.offsets.of(group_id).items():
                 yield OffsetRecord(group_id, partition, committed)

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from broker.groups.consumer_protocol import CONSUMER, subscribed_topics
 from broker.groups.member import Member
-from broker.groups.subscription import CONSUMER, subscribed_topics
 from broker.groups.values import JoinRequest
 
 

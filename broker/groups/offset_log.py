@@ -1,7 +1,9 @@
 """Where groups and their offsets are written down: the port, and the records that go through it."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
+
+from broker.records import Marker
 
 
 class LogRecord(NamedTuple):
@@ -9,6 +11,30 @@ class LogRecord(NamedTuple):
 
     key: bytes
     value: bytes | None
+
+
+class Writer(NamedTuple):
+    """The transactional producer in whose transaction records are written."""
+
+    producer_id: int
+    producer_epoch: int
+
+
+class StagedRecord(NamedTuple):
+    """A record that counts when its writer's transaction is committed."""
+
+    writer: Writer
+    record: LogRecord
+
+
+class WriterEnd(NamedTuple):
+    """The end of a writer's transaction: what it has staged counts from here on, or never."""
+
+    producer_id: int
+    committed: bool
+
+
+LogEntry: TypeAlias = LogRecord | StagedRecord | WriterEnd
 
 
 class OffsetLog(Protocol):
@@ -24,14 +50,19 @@ class OffsetLog(Protocol):
         """The offset that the next record gets."""
         ...
 
-    def append(self, records: Sequence[LogRecord], timestamp_ms: int) -> int:
+    def append(self, records: Sequence[LogRecord], timestamp_ms: int, writer: Writer | None = None) -> int:
         """
-        Appends all of *records* as one batch, or none; the offset of the first. Raises KafkaError when the log refuses.
+        Appends all of *records* as one batch, in *writer*'s transaction when there is one, or none; the offset of the
+        first. Raises KafkaError when the log refuses.
         """
         ...
 
-    def replay(self) -> Iterator[LogRecord]:
-        """Every record from the start to the end, in order."""
+    def append_marker(self, writer: Writer, marker: Marker, timestamp_ms: int) -> None:
+        """Ends *writer*'s transaction in this log. Raises KafkaError when the log refuses."""
+        ...
+
+    def replay(self) -> Iterator[LogEntry]:
+        """Everything from the start to the end, in order."""
         ...
 
     def discard_before(self, offset: int) -> None:

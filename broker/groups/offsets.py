@@ -6,11 +6,13 @@ begins when nobody can be using the offset any more (Kafka's KIP-211):
 
     group without members              from the moment it became Empty
     group that never had members       from the commit (a consumer that assigns its partitions itself)
-    group with consumers, partition    from the commit, once no member is subscribed to the topic
+    group with consumers, partition    from the commit, once no member is subscribed to the topic; also when a consumer
+                                       group (KIP-848) has no members: when they went is not written down
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from broker.groups.consumer.state import ConsumerGroup
 from broker.groups.state import Group
 from broker.groups.values import CommittedOffset, GroupState
 from broker.identifiers import TopicPartition
@@ -57,10 +59,13 @@ class CommittedOffsets:
         }
         return {group_id: partitions for group_id, partitions in found.items() if partitions}
 
-    def expired(self, group: Group, *, wall_ms: int, retention_ms: int) -> list[TopicPartition]:
+    def expired(self, group: Group | ConsumerGroup, *, wall_ms: int, retention_ms: int) -> list[TopicPartition]:
         """The partitions whose commits in *group* have had their time."""
         offsets = self.of(group.id)
         latest = wall_ms - retention_ms
+        if isinstance(group, ConsumerGroup):
+            used = group.subscribed_topics()
+            return [each for each, at in offsets.items() if each.topic not in used and at.commit_timestamp_ms <= latest]
         if group.state is GroupState.EMPTY:
             if group.protocol_type:
                 since = group.state_timestamp_ms

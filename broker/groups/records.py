@@ -13,7 +13,7 @@ key and value begins with its version as i16.
                               rebalance timeout i32, session timeout i32, subscription bytes, assignment bytes
 
 Written are these versions; read are also the older ones (key v0, values v0-2), which Kafka has written. A key of
-another version belongs to another kind of group and is passed over.
+another version is a consumer group's (see consumer/record_format), or belongs to a kind of group that is passed over.
 
 Source  Kafka 4.3's OffsetCommitKey, OffsetCommitValue, GroupMetadataKey, GroupMetadataValue.
 """
@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from struct import Struct, error
 from typing import TypeAlias
 
+from broker.groups.consumer import record_format
+from broker.groups.consumer.stored import ConsumerGroupRecord
 from broker.groups.offset_log import LogRecord
 from broker.groups.values import CommittedOffset, StoredGroup, StoredMember
 from broker.identifiers import TopicPartition
@@ -57,7 +59,7 @@ class GroupRecord:
     group: StoredGroup | None
 
 
-CoordinatorRecord: TypeAlias = OffsetRecord | GroupRecord
+CoordinatorRecord: TypeAlias = OffsetRecord | GroupRecord | ConsumerGroupRecord
 
 
 def encode(record: CoordinatorRecord) -> LogRecord:
@@ -68,6 +70,8 @@ def encode(record: CoordinatorRecord) -> LogRecord:
             return LogRecord(key, None if committed is None else _offset_value(committed))
         case GroupRecord(group_id, group):
             return LogRecord(_I16.pack(_GROUP_KEY) + _string(group_id), None if group is None else _group_value(group))
+        case _:
+            return record_format.encode(record)
 
 
 def decode(record: LogRecord) -> CoordinatorRecord | None:
@@ -80,7 +84,13 @@ def decode(record: LogRecord) -> CoordinatorRecord | None:
             return OffsetRecord(group_id, partition, None if record.value is None else _read_offset(record.value))
         if version == _GROUP_KEY:
             return GroupRecord(key.string(), None if record.value is None else _read_group(record.value))
-    except (error, UnicodeDecodeError) as cause:
+        if version in record_format.KINDS:
+            group_id = key.string()
+            second = key.string() if record_format.has_second(version) else ""
+            return record_format.decode(version, group_id, second, record.value)
+    except UnreadableRecord:
+        raise
+    except (error, ValueError) as cause:
         raise UnreadableRecord(f"key {record.key!r}: {cause}") from cause
     return None
 

@@ -22,12 +22,12 @@ Source  Kafka 4.3's classic groups; KIP-345, KIP-394 (known member ids), KIP-814
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from broker.errors import ErrorCode
+from broker.groups.consumer_protocol import CONSUMER, subscribed_topics
 from broker.groups.member import Member
 from broker.groups.membership import Membership
-from broker.groups.subscription import CONSUMER, subscribed_topics
+from broker.groups.moment import Moment
 from broker.groups.values import (
     NO_GENERATION,
     Decision,
@@ -49,13 +49,6 @@ from broker.groups.values import (
 
 # Static members may ask for a rebalance timeout of 0; waiting for them again must not become a busy loop.
 _SECOND_WAIT_S_MIN = 1.0
-
-
-class Moment(NamedTuple):
-    """A point in time on both hands of the clock."""
-
-    now: float
-    wall_ms: int
 
 
 class Group:
@@ -246,11 +239,29 @@ class Group:
             self._prepare_rebalance(at)
         return self._take()
 
+    def rebalance(self, at: Moment) -> list[Decision]:
+        """All members of a Stable group join again."""
+        self._prepare_rebalance(at)
+        return self._take()
+
+    def dissolve(self, at: Moment) -> list[Decision]:
+        """The group has become a consumer group: whoever waits in it is told to join again, and finds that one."""
+        for member in self._who.members.values():
+            result = JoinResult(error=ErrorCode.REBALANCE_IN_PROGRESS, member_id=member.id)
+            self._answer_join(member, result, at)
+            self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+        self.delete()
+        return self._take()
+
     def delete(self) -> None:
         """Dead groups answer COORDINATOR_NOT_AVAILABLE: the client looks again and finds, or begins, a new one."""
         self.state = GroupState.DEAD
 
     # questions
+
+    def members(self) -> list[Member]:
+        """In the order of their arrival."""
+        return list(self._who.members.values())
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next, in monotonic seconds."""
@@ -261,6 +272,19 @@ class Group:
         elif self._unsynced:
             deadlines.append(self._sync_deadline)
         return min(deadlines, default=None)
+
+    def refuse_staging(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
+        """
+        NONE when a transaction may stage offsets for such a committer. One that names no member (before KIP-447) is
+        always heard; a rebalance under way is no reason to refuse, because the transaction fences.
+        """
+        if self.state is GroupState.DEAD:
+            return ErrorCode.COORDINATOR_NOT_AVAILABLE
+        if generation <= NO_GENERATION and (
+            self.state is GroupState.EMPTY or (member_id == "" and instance_id is None)
+        ):
+            return ErrorCode.NONE
+        return self._not_current(member_id, instance_id, generation) or ErrorCode.NONE
 
     def refuse_commit(self, member_id: str, instance_id: str | None, generation: int, at: Moment) -> ErrorCode:
         """NONE when the offsets of such a committer count; a member's commit then also is a sign of life."""

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from broker.errors import ErrorCode
+from broker.groups.consumer.values import ConsumerGroupState
 from broker.identifiers import TopicPartition
 
 NO_GENERATION = -1
@@ -144,15 +145,22 @@ class CommitRequest:
     member_id: str = ""
     instance_id: str | None = None
     generation: int = NO_GENERATION
+    """In a consumer group: the member epoch."""
+    knows_member_epochs: bool = False
+    """From OffsetCommit v9; members of the consumer protocol must use it, because older answers cannot say why not."""
     offsets: Mapping[TopicPartition, OffsetToCommit]
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedOffsets:
-    """What is committed; a partition that was asked for and is absent has no commit."""
+    """
+    What is committed; a partition that was asked for and is absent has no commit. `unstable` are those for which an
+    open transaction has staged another offset.
+    """
 
     error: ErrorCode
     offsets: Mapping[TopicPartition, CommittedOffset]
+    unstable: frozenset[TopicPartition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +192,7 @@ class GroupListing:
 
     group_id: str
     protocol_type: str
-    state: GroupState
+    state: GroupState | ConsumerGroupState
     group_type: str = "classic"
 
 

@@ -79,6 +79,8 @@ class Catalog:
         self._topics: dict[str, Topic] = {}
         self._by_id: dict[TopicId, Topic] = {}
         self._doomed: list[Path] = []
+        self.changes = 0
+        """Rises with every topic that is created, deleted or widened."""
         self._log, state = MetadataLog.open(directory.path, files=files)
         self._epoch = state.epoch
         self.producer_ids = ProducerIds(self._log, state.next_producer_id)
@@ -139,6 +141,7 @@ class Catalog:
         self._topics[name] = topic
         self._by_id[topic.id] = topic
         self._open_partitions(topic, partitions, fresh=True)
+        self.changes += 1
         LOG.info("topic created name=%s partitions=%d", name, partitions)
         return topic
 
@@ -147,6 +150,7 @@ class Catalog:
         self.check_partition_count(partitions, partitions - len(topic.partitions))
         self._log.append([PartitionsAdded(topic.id, partitions)])
         self._open_partitions(topic, partitions, fresh=True)
+        self.changes += 1
         LOG.info("partitions added topic=%s partitions=%d", topic.name, partitions)
 
     def replace_configs(self, topic: Topic, overrides: Mapping[str, str]) -> None:
@@ -174,6 +178,7 @@ class Catalog:
             self._files.rename(place, aside)
             doomed.append(aside)
             partition.advanced()
+        self.changes += 1
         LOG.info("topic deleted name=%s", topic.name)
         return doomed
 

@@ -11,10 +11,15 @@ from broker.groups import (
     JoinRequest,
     JoinResult,
     LeavingMember,
+    LogEntry,
     LogRecord,
+    StagedRecord,
     SyncRequest,
     SyncResult,
+    Writer,
+    WriterEnd,
 )
+from broker.records import Marker, MarkerKind
 
 SESSION_MS = 10_000
 REBALANCE_MS = 60_000
@@ -24,7 +29,7 @@ class MemoryLog:
     """The port, in memory; refuses on request, and keeps what a restart would find."""
 
     def __init__(self) -> None:
-        self.records: list[LogRecord] = []
+        self.records: list[LogEntry] = []
         self.start_offset = 0
         self.refuses = False
 
@@ -32,14 +37,19 @@ class MemoryLog:
     def end_offset(self) -> int:
         return self.start_offset + len(self.records)
 
-    def append(self, records: Sequence[LogRecord], timestamp_ms: int) -> int:
+    def append(self, records: Sequence[LogRecord], timestamp_ms: int, writer: Writer | None = None) -> int:
         if self.refuses:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no space left on device")
         base = self.end_offset
-        self.records.extend(records)
+        self.records.extend(records if writer is None else [StagedRecord(writer, each) for each in records])
         return base
 
-    def replay(self) -> Iterator[LogRecord]:
+    def append_marker(self, writer: Writer, marker: Marker, timestamp_ms: int) -> None:
+        if self.refuses:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no space left on device")
+        self.records.append(WriterEnd(writer.producer_id, marker.kind is MarkerKind.COMMIT))
+
+    def replay(self) -> Iterator[LogEntry]:
         return iter(list(self.records))
 
     def discard_before(self, offset: int) -> None:

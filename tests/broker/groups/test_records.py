@@ -70,8 +70,8 @@ def test_commits_of_older_versions_are_read(value: bytes) -> None:
 
 
 def test_keys_of_other_kinds_are_passed_over() -> None:
-    """Consumer groups of KIP-848 and whatever comes later share the topic."""
-    assert decode(LogRecord(b"\x00\x08\x00\x01g", b"\x00\x00")) is None
+    """Share groups, streams groups and whatever comes later share the topic."""
+    assert decode(LogRecord(b"\x00\x0b\x00\x01g", b"\x00\x00")) is None
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_unreadable_records_are_passed_over_and_counted() -> None:
 
     def replay() -> Iterator[LogRecord]:
         yield LogRecord(b"\x00\x01\x00", b"")
-        yield LogRecord(b"\x00\x03whatever", b"x")
+        yield LogRecord(b"\x00\x0bwhatever", b"x")
         yield from log.records
 
     log = MemoryLog()
