@@ -11,6 +11,7 @@ from broker.groups import GroupCoordinator
 from broker.handlers.pending import Deferred
 from broker.storage import FileSystem
 from broker.topics import Background, Catalog, FlushGroup
+from broker.transactions import TransactionCoordinator
 from broker.wire.apis import Api, ApiKey
 from broker.wire.declaration import Request, Response
 
@@ -34,6 +35,7 @@ class BrokerState:
     data_dir: Path
     catalog: Catalog
     groups: GroupCoordinator
+    transactions: TransactionCoordinator
     fetches: Purgatory
     """Parked fetches, under the partitions that they wait for."""
     flushes: FlushGroup

@@ -6,7 +6,8 @@ Behaviour
     batch of an answer comes even when it is larger than max_bytes (KIP-74).
   - Fewer than min_bytes: parked under its partitions for max_wait_ms, woken by appends, by deletion, by a move of the
     log's start. An error in any partition is answered at once.
-  - read_committed reads to the last stable offset, which is the high watermark until transactions are served.
+  - read_committed reads to the last stable offset, and is told which transactions in what it gets were aborted; the
+    client leaves their records out.
   - Sessions (KIP-227) are not kept: the answer's session id is 0, and clients send every partition each time. A request
     that names a session gets FETCH_SESSION_ID_NOT_FOUND.
   - Errors of a partition: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH,
@@ -30,6 +31,7 @@ from broker.storage import LogSlice
 from broker.storage.errors import OffsetOutOfRange
 from broker.topics import Partition
 from broker.wire.messages.fetch import (
+    AbortedTransaction,
     FetchableTopicResponse,
     FetchEpochEndOffset,
     FetchPartition,
@@ -184,7 +186,17 @@ class _Fetch:
             return _refusal(asked.partition, refused.code)
         if records is not None:
             data.records = records
+            if self._request.isolation_level == _READ_COMMITTED:
+                data.aborted_transactions = self._aborted(partition, asked.fetch_offset)
         return data
+
+    def _aborted(self, partition: Partition, offset: int) -> list[AbortedTransaction]:
+        log = partition.log
+        # Perhaps more than the batches of this answer meet: the client passes over those that it does not reach.
+        return [
+            AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset)
+            for each in log.aborted_in(offset, log.last_stable_offset)
+        ]
 
 
 class _ParkedFetch:

@@ -2,8 +2,7 @@
 FindCoordinator (key 10), v0-6: which broker coordinates a group or a transactional id.
 
 Behaviour
-  - This one, for every group and every transactional id. Transactions are refused by InitProducerId, where the client
-    reports it as fatal: an error here would be retried for ever.
+  - This one, for every group and every transactional id.
   - Share groups (key type 2) and unknown key types: INVALID_REQUEST.
 Version notes
   - v1 key types (KIP-98); v4 several keys in one request (KIP-699); v6 share groups (KIP-932)

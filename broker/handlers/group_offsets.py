@@ -14,6 +14,7 @@ OffsetFetch (key 9), v1-10: what a group has committed.
 
 Behaviour
   - A partition without a commit: offset -1, no error. Null topics (v2): everything that the group has.
+  - With require_stable, a partition for which an open transaction has staged an offset: UNSTABLE_OFFSET_COMMIT.
 Version notes
   - v7 require_stable (KIP-447); v8 several groups (KIP-709); v9 member and epoch (KIP-848); v10 topic ids
 
@@ -21,7 +22,7 @@ OffsetDelete (key 47), v0: forgets commits of topics that the group does not sub
 GROUP_SUBSCRIBED_TO_TOPIC.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -71,6 +72,7 @@ def handle_offset_commit(context: RequestContext, request: OffsetCommitRequest) 
                 member_id=request.member_id,
                 instance_id=request.group_instance_id,
                 generation=request.generation_id_or_member_epoch,
+                knows_member_epochs=context.version >= 9,
                 offsets=offsets,
             )
         )
@@ -123,7 +125,9 @@ _NO_COMMIT = CommittedOffset(-1, -1, "", -1)
 
 def handle_offset_fetch(context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
     if context.version >= 8:
-        return OffsetFetchResponse(groups=[_fetch_group(context, group) for group in request.groups])
+        return OffsetFetchResponse(
+            groups=[_fetch_group(context, group, require_stable=request.require_stable) for group in request.groups]
+        )
     fetched = context.broker.groups.fetch_offsets(request.group_id, None)
     if fetched.error:
         # Up to v1 only partitions have errors; the answer then says it for each of them.
@@ -142,7 +146,8 @@ def handle_offset_fetch(context: RequestContext, request: OffsetFetchRequest) ->
                 for topic in request.topics or ()
             ],
         )
-    asked = _asked(fetched.offsets) if request.topics is None else _named(request.topics)
+    unstable = fetched.unstable if request.require_stable else frozenset[TopicPartition]()
+    asked = _asked(fetched.offsets, unstable) if request.topics is None else _named(request.topics)
     return OffsetFetchResponse(
         topics=[
             OffsetFetchResponseTopic(
@@ -153,8 +158,9 @@ def handle_offset_fetch(context: RequestContext, request: OffsetFetchRequest) ->
                         committed_offset=found.offset,
                         committed_leader_epoch=found.leader_epoch,
                         metadata=found.metadata,
+                        error_code=error,
                     )
-                    for index, found in _lookup(fetched.offsets, name, indexes)
+                    for index, found, error in _lookup(fetched.offsets, unstable, name, indexes)
                 ],
             )
             for name, indexes in asked
@@ -162,20 +168,25 @@ def handle_offset_fetch(context: RequestContext, request: OffsetFetchRequest) ->
     )
 
 
-def _fetch_group(context: RequestContext, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup:
-    fetched = context.broker.groups.fetch_offsets(group.group_id, None)
-    response = OffsetFetchResponseGroup(group_id=group.group_id, error_code=fetched.error)
-    if fetched.error:
+def _fetch_group(
+    context: RequestContext, group: OffsetFetchRequestGroup, *, require_stable: bool
+) -> OffsetFetchResponseGroup:
+    groups = context.broker.groups
+    error = groups.refuse_fetch(group.group_id, group.member_id, group.member_epoch)
+    fetched = groups.fetch_offsets(group.group_id, None)
+    response = OffsetFetchResponseGroup(group_id=group.group_id, error_code=error or fetched.error)
+    if response.error_code:
         return response
+    unstable = fetched.unstable if require_stable else frozenset[TopicPartition]()
     topics: list[OffsetFetchResponseTopics] = []
     if group.topics is None:
-        for name, indexes in _asked(fetched.offsets):
+        for name, indexes in _asked(fetched.offsets, unstable):
             topic = context.broker.catalog.find(name)
             if topic is None and _by_id(context):
                 # Offsets of a topic that is gone have no id to be answered under.
                 continue
             topic_id = TopicId(UUID(int=0)) if topic is None else topic.id
-            topics.append(_fetched_topic(name, topic_id, fetched.offsets, indexes))
+            topics.append(_fetched_topic(name, topic_id, fetched.offsets, unstable, indexes))
     else:
         for asked in group.topics:
             topic = _find(context, asked.name, asked.topic_id)
@@ -196,13 +207,17 @@ def _fetch_group(context: RequestContext, group: OffsetFetchRequestGroup) -> Off
                 )
                 continue
             name = asked.name if topic is None else topic.name
-            topics.append(_fetched_topic(name, asked.topic_id, fetched.offsets, asked.partition_indexes))
+            topics.append(_fetched_topic(name, asked.topic_id, fetched.offsets, unstable, asked.partition_indexes))
     response.topics = topics
     return response
 
 
 def _fetched_topic(
-    name: str, topic_id: UUID, offsets: Mapping[TopicPartition, CommittedOffset], indexes: Sequence[int]
+    name: str,
+    topic_id: UUID,
+    offsets: Mapping[TopicPartition, CommittedOffset],
+    unstable: frozenset[TopicPartition],
+    indexes: Sequence[int],
 ) -> OffsetFetchResponseTopics:
     return OffsetFetchResponseTopics(
         name=name,
@@ -213,16 +228,19 @@ def _fetched_topic(
                 committed_offset=found.offset,
                 committed_leader_epoch=found.leader_epoch,
                 metadata=found.metadata,
+                error_code=error,
             )
-            for index, found in _lookup(offsets, name, indexes)
+            for index, found, error in _lookup(offsets, unstable, name, indexes)
         ],
     )
 
 
-def _asked(offsets: Mapping[TopicPartition, CommittedOffset]) -> list[tuple[str, list[int]]]:
-    """Everything that is committed, by topic."""
+def _asked(
+    offsets: Mapping[TopicPartition, CommittedOffset], unstable: frozenset[TopicPartition]
+) -> list[tuple[str, list[int]]]:
+    """Everything that is committed, or is about to be, by topic."""
     by_topic: dict[str, list[int]] = {}
-    for place in offsets:
+    for place in (*offsets, *sorted(unstable - offsets.keys())):
         by_topic.setdefault(place.topic, []).append(place.partition)
     return list(by_topic.items())
 
@@ -232,9 +250,17 @@ def _named(topics: Sequence[OffsetFetchRequestTopic]) -> list[tuple[str, list[in
 
 
 def _lookup(
-    offsets: Mapping[TopicPartition, CommittedOffset], topic: str, indexes: Sequence[int]
-) -> list[tuple[int, CommittedOffset]]:
-    return [(index, offsets.get(TopicPartition(topic, index), _NO_COMMIT)) for index in indexes]
+    offsets: Mapping[TopicPartition, CommittedOffset],
+    unstable: frozenset[TopicPartition],
+    topic: str,
+    indexes: Sequence[int],
+) -> Iterator[tuple[int, CommittedOffset, ErrorCode]]:
+    for index in indexes:
+        place = TopicPartition(topic, index)
+        if place in unstable:
+            yield index, _NO_COMMIT, ErrorCode.UNSTABLE_OFFSET_COMMIT
+        else:
+            yield index, offsets.get(place, _NO_COMMIT), ErrorCode.NONE
 
 
 def handle_offset_delete(context: RequestContext, request: OffsetDeleteRequest) -> OffsetDeleteResponse:

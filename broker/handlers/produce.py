@@ -8,13 +8,17 @@ Behaviour
     flush.before.ack=true; acks 0 is not answered, and closes the connection when something failed. Other values:
     INVALID_REQUIRED_ACKS.
   - Idempotent producers: a batch that is already there is answered with its first offset (see storage/producer_state).
+  - Transactional batches: their partition must be in the transaction of the request's transactional id. Up to v11 it
+    has been announced; from v12 on this request takes it in. So a batch that comes late can open nothing.
   - Errors of a partition: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INVALID_TOPIC_EXCEPTION (internal topics),
     CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
-    UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (a
-    transactional batch: transactions are not served), KAFKA_STORAGE_ERROR (disk full: try again).
+    UNSUPPORTED_COMPRESSION_TYPE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_PRODUCER_ID_MAPPING,
+    INVALID_TXN_STATE and TRANSACTION_ABORTABLE (outside of a transaction), CONCURRENT_TRANSACTIONS (the last one is
+    being ended: try again), KAFKA_STORAGE_ERROR (disk full: try again).
 Version notes
   - v0-2 are advertised for old librdkafka and not served (KIP-896); zstd from v7 (KIP-110)
-  - v8 error messages (KIP-467); v10 current leader (KIP-951); v12 transactions v2 (KIP-890); v13 topic ids (KIP-516)
+  - v8 error messages (KIP-467); v10 current leader (KIP-951); v11 TRANSACTION_ABORTABLE, v12 transactions v2 (KIP-890);
+    v13 topic ids (KIP-516)
 """
 
 from functools import partial
@@ -22,8 +26,10 @@ from functools import partial
 from broker.errors import ErrorCode, KafkaError
 from broker.handlers.context import BrokerState, ConnectionMustClose, RequestContext
 from broker.handlers.pending import Pending
-from broker.identifiers import TopicId
+from broker.identifiers import TopicId, TopicPartition
+from broker.records import CorruptBatch, parse_header
 from broker.topics import Partition, Topic
+from broker.transactions import TRANSACTIONS_V2, Producer
 from broker.wire.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -38,6 +44,8 @@ _COMPRESSION_MASK = 0x07
 _ZSTD = 4
 _TRANSACTIONAL = 0x10
 _ZSTD_FROM_VERSION = 7
+_ABORTABLE_FROM_VERSION = 11
+_IMPLICIT_FROM_VERSION = 12
 
 
 def handle_produce(
@@ -109,7 +117,11 @@ def _append(
                 f"zstd needs Produce v{_ZSTD_FROM_VERSION}, this is v{context.version}",
             )
         if attributes & _TRANSACTIONAL:
-            return _refusal(data.index, ErrorCode.INVALID_TXN_STATE, "this broker does not serve transactions yet")
+            error = _refuse_transactional(context, request.transactional_id, topic.name, data.index, records)
+            if error is not ErrorCode.NONE:
+                return _refusal(
+                    data.index, error, f"{topic.name}-{data.index} is in no open transaction of the producer"
+                )
     partition = topic.partitions[data.index]
     try:
         appended = partition.append(records)
@@ -129,6 +141,35 @@ def _append(
     elif partition.flushes_by_itself:
         context.broker.flushes.schedule(partition)
     return response
+
+
+def _refuse_transactional(
+    context: RequestContext, transactional_id: str | None, topic: str, index: int, records: memoryview
+) -> ErrorCode:
+    """Why a transactional batch may not be written; NONE when its partition is in its producer's transaction."""
+    if transactional_id is None:
+        return ErrorCode.INVALID_TXN_STATE
+    try:
+        header = parse_header(records)
+    except CorruptBatch:
+        return ErrorCode.CORRUPT_MESSAGE
+    transactions = context.broker.transactions
+    producer = Producer(header.producer_id, header.producer_epoch)
+    place = TopicPartition(topic, index)
+    if context.version >= _IMPLICIT_FROM_VERSION:
+        error = transactions.add(transactional_id, producer, (place,), TRANSACTIONS_V2)
+    else:
+        error = transactions.verify(transactional_id, producer, place)
+    match error:
+        case ErrorCode.PRODUCER_FENCED:
+            return ErrorCode.INVALID_PRODUCER_EPOCH
+        case ErrorCode.TRANSACTION_ABORTABLE if context.version < _ABORTABLE_FROM_VERSION:
+            return ErrorCode.INVALID_TXN_STATE
+        case ErrorCode.CONCURRENT_TRANSACTIONS if context.version < _IMPLICIT_FROM_VERSION:
+            # An answer that older clients try again after.
+            return ErrorCode.NOT_ENOUGH_REPLICAS
+        case _:
+            return error
 
 
 def _when_flushed(

@@ -16,6 +16,7 @@ from broker.handlers.configs import (
     handle_incremental_alter_configs,
     handle_list_config_resources,
 )
+from broker.handlers.consumer_groups import handle_consumer_group_describe, handle_consumer_group_heartbeat
 from broker.handlers.context import Answer, ApiHandler, RequestContext
 from broker.handlers.fetch import handle_fetch
 from broker.handlers.find_coordinator import handle_find_coordinator
@@ -26,7 +27,18 @@ from broker.handlers.metadata import handle_describe_topic_partitions, handle_me
 from broker.handlers.offsets import handle_delete_records, handle_list_offsets, handle_offset_for_leader_epoch
 from broker.handlers.produce import handle_produce
 from broker.handlers.topics import handle_create_partitions, handle_create_topics, handle_delete_topics
-from broker.handlers.transactions import handle_init_producer_id
+from broker.handlers.transaction_admin import (
+    handle_describe_producers,
+    handle_describe_transactions,
+    handle_list_transactions,
+)
+from broker.handlers.transactions import (
+    handle_add_offsets_to_txn,
+    handle_add_partitions_to_txn,
+    handle_end_txn,
+    handle_init_producer_id,
+    handle_txn_offset_commit,
+)
 from broker.wire.apis import APIS, ApiKey
 from broker.wire.declaration import Request
 from broker.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
@@ -40,12 +52,12 @@ def _row(key: ApiKey, handle: Callable[[RequestContext, R], Answer]) -> ApiHandl
 
 
 def _handle_api_versions(context: RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse:
-    return api_versions.answer_for(TABLE, api_versions.check_client(context, request))
+    return api_versions.answer_for(TABLE, context.version, api_versions.check_client(context, request))
 
 
 def unsupported_api_versions() -> ApiVersionsResponse:
     """The answer to an ApiVersions request of an unknown version, to be sent as v0."""
-    return api_versions.answer_for(TABLE, ErrorCode.UNSUPPORTED_VERSION)
+    return api_versions.answer_for(TABLE, 0, ErrorCode.UNSUPPORTED_VERSION)
 
 
 TABLE: Mapping[ApiKey, ApiHandler] = MappingProxyType(
@@ -71,6 +83,10 @@ TABLE: Mapping[ApiKey, ApiHandler] = MappingProxyType(
             _row(ApiKey.DELETE_RECORDS, handle_delete_records),
             _row(ApiKey.INIT_PRODUCER_ID, handle_init_producer_id),
             _row(ApiKey.OFFSET_FOR_LEADER_EPOCH, handle_offset_for_leader_epoch),
+            _row(ApiKey.ADD_PARTITIONS_TO_TXN, handle_add_partitions_to_txn),
+            _row(ApiKey.ADD_OFFSETS_TO_TXN, handle_add_offsets_to_txn),
+            _row(ApiKey.END_TXN, handle_end_txn),
+            _row(ApiKey.TXN_OFFSET_COMMIT, handle_txn_offset_commit),
             _row(ApiKey.DESCRIBE_CONFIGS, handle_describe_configs),
             _row(ApiKey.ALTER_CONFIGS, handle_alter_configs),
             _row(ApiKey.DESCRIBE_LOG_DIRS, handle_describe_log_dirs),
@@ -80,6 +96,11 @@ TABLE: Mapping[ApiKey, ApiHandler] = MappingProxyType(
             _row(ApiKey.INCREMENTAL_ALTER_CONFIGS, handle_incremental_alter_configs),
             _row(ApiKey.OFFSET_DELETE, handle_offset_delete),
             _row(ApiKey.DESCRIBE_CLUSTER, handle_describe_cluster),
+            _row(ApiKey.DESCRIBE_PRODUCERS, handle_describe_producers),
+            _row(ApiKey.DESCRIBE_TRANSACTIONS, handle_describe_transactions),
+            _row(ApiKey.LIST_TRANSACTIONS, handle_list_transactions),
+            _row(ApiKey.CONSUMER_GROUP_HEARTBEAT, handle_consumer_group_heartbeat),
+            _row(ApiKey.CONSUMER_GROUP_DESCRIBE, handle_consumer_group_describe),
             _row(ApiKey.LIST_CONFIG_RESOURCES, handle_list_config_resources),
             _row(ApiKey.DESCRIBE_TOPIC_PARTITIONS, handle_describe_topic_partitions),
         )

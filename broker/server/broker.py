@@ -26,10 +26,12 @@ from broker.server.background import Checkpoints, Retention
 from broker.server.connection import Connection, ConnectionLimits
 from broker.server.dispatch import Dispatcher
 from broker.server.listener import Listener
-from broker.server.offset_log import PartitionOffsetLog
+from broker.server.offset_log import GroupTransactions, PartitionOffsetLog
+from broker.server.transaction_log import PartitionTransactionLog
 from broker.server.workers import Workers
 from broker.storage import DataDirectory, DiskFileSystem, FileSystem
 from broker.topics import Catalog, FlushGroup, remove_directories
+from broker.transactions import PartitionMarkers, TransactionCoordinator
 
 LOG = logging.getLogger("broker.server")
 
@@ -74,10 +76,34 @@ class Broker:
             segment_bytes=config.offsets_topic_segment_bytes,
             partitions=config.offsets_topic_num_partitions,
         )
-        groups = GroupCoordinator(log=offset_log, clock=clock, config=config)
+        groups = GroupCoordinator(log=offset_log, clock=clock, config=config, topics=catalog)
         loaded = groups.load()
         if loaded.records:
             LOG.info("groups loaded groups=%d offsets=%d records=%d", loaded.groups, loaded.offsets, loaded.records)
+        transactions = TransactionCoordinator(
+            log=PartitionTransactionLog(
+                catalog,
+                self._workers,
+                flushes,
+                segment_bytes=config.transaction_state_log_segment_bytes,
+                partitions=config.transaction_state_log_num_partitions,
+            ),
+            participants=PartitionMarkers(
+                catalog=catalog, flushes=flushes, groups=GroupTransactions(groups), clock=clock
+            ),
+            new_producer_id=catalog.producer_ids.allocate,
+            clock=clock,
+            config=config,
+        )
+        found = transactions.load()
+        if found.ids:
+            LOG.info(
+                "transactions loaded ids=%d open=%d completed=%d freed=%d",
+                found.ids,
+                found.open,
+                found.completed,
+                found.freed,
+            )
         self.state = BrokerState(
             node_id=config.node_id,
             cluster_id=self._directory.cluster_id,
@@ -89,12 +115,15 @@ class Broker:
             data_dir=settings.data_dir,
             catalog=catalog,
             groups=groups,
+            transactions=transactions,
             fetches=fetches,
             flushes=flushes,
             background=self._workers,
         )
         self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
-        self._alarm = Alarm(loop, clock, [fetches, groups, flushes, Retention(self.state), Checkpoints(self.state)])
+        self._alarm = Alarm(
+            loop, clock, [fetches, groups, transactions, flushes, Retention(self.state), Checkpoints(self.state)]
+        )
         self._dispatcher = Dispatcher(self.state)
         self._alarm.refresh()
         self.listener = Listener(

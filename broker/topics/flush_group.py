@@ -83,6 +83,14 @@ class FlushGroup:
         self._waiting.append(_Waiting(partition, last_offset, answer))
         self._next_round()
 
+    def synced(self, partition: Partition, answer: Callable[[ErrorCode], None]) -> None:
+        """
+        Calls *answer* once, as wait() does, but also for a partition whose readers do not wait for the disk: a
+        coordinator's log, before a decision in it is acted on.
+        """
+        self._waiting.append(_Waiting(partition, partition.log.next_offset - 1, answer))
+        self._next_round()
+
     def schedule(self, partition: Partition) -> None:
         """Notes when the partition has to be flushed by its flush.ms or flush.messages, if it has to be."""
         log = partition.log

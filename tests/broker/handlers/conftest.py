@@ -14,9 +14,11 @@ from broker.handlers.context import BrokerState, RequestContext
 from broker.handlers.pending import Pending
 from broker.handlers.table import TABLE
 from broker.records import NewRecord, build_batch
-from broker.server.offset_log import PartitionOffsetLog
+from broker.server.offset_log import GroupTransactions, PartitionOffsetLog
+from broker.server.transaction_log import PartitionTransactionLog
 from broker.storage import DataDirectory, DiskFileSystem, FileSystem
 from broker.topics import Background, Catalog, FlushGroup, InlineBackground
+from broker.transactions import PartitionMarkers, TransactionCoordinator
 from broker.wire.declaration import Request, Response
 
 R = TypeVar("R", bound=Response)
@@ -61,8 +63,19 @@ class InProcessBroker:
         parked = Purgatory()
         catalog = Catalog(self.directory, files=files, clock=self.clock, config=config, parked=parked)
         log = PartitionOffsetLog(catalog, background, segment_bytes=1 << 20, partitions=1)
-        groups = GroupCoordinator(log=log, clock=self.clock, config=config)
+        groups = GroupCoordinator(log=log, clock=self.clock, config=config, topics=catalog)
         groups.load()
+        flushes = FlushGroup(background, self.clock)
+        transactions = TransactionCoordinator(
+            log=PartitionTransactionLog(catalog, background, flushes, segment_bytes=1 << 20, partitions=1),
+            participants=PartitionMarkers(
+                catalog=catalog, flushes=flushes, groups=GroupTransactions(groups), clock=self.clock
+            ),
+            new_producer_id=catalog.producer_ids.allocate,
+            clock=self.clock,
+            config=config,
+        )
+        transactions.load()
         self.state = BrokerState(
             node_id=1,
             cluster_id=self.directory.cluster_id,
@@ -74,8 +87,9 @@ class InProcessBroker:
             data_dir=data_dir,
             catalog=catalog,
             groups=groups,
+            transactions=transactions,
             fetches=parked,
-            flushes=FlushGroup(background, self.clock),
+            flushes=flushes,
             background=background,
         )
 

@@ -228,10 +228,3 @@ def test_a_producer_gets_an_id_and_the_next_epoch_when_it_has_to_begin_anew(in_p
     used_up = init(in_process, producer_id=first.producer_id, producer_epoch=0x7FFE)
     assert used_up.producer_id != first.producer_id
     assert init(in_process, producer_id=10**12, producer_epoch=0).producer_id < 10**12
-
-
-def test_a_transactional_producer_is_refused_for_good(in_process: InProcessBroker) -> None:
-    """With an error that no client retries."""
-    answer = init(in_process, transactional_id="tx")
-    assert answer.error_code == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    assert not ErrorCode(answer.error_code).retriable
