@@ -9,7 +9,10 @@ An fsync in three steps, so that the slow one can run in a worker thread while t
 from collections.abc import Sequence
 from pathlib import Path
 
+from broker.clock import Clock
+from broker.storage.config import LogConfig
 from broker.storage.files import FileSystem, OpenFile
+from broker.storage.segments import Segments
 
 
 class PendingFlush:
@@ -48,3 +51,88 @@ class PendingFlush:
         for file in self._files:
             file.release()
         self._files = ()
+
+
+class Flushing:
+    """How far one log is synced, and when it has to be again."""
+
+    def __init__(
+        self, directory: Path, segments: Segments, files: FileSystem, clock: Clock, recovery_point: int
+    ) -> None:
+        self.recovery_point = recovery_point
+        """Everything below was synced."""
+        self.new_names = True
+        """Whether the directory has names that a loss of power would take."""
+        self.generation = 0
+        self._directory = directory
+        self._segments = segments
+        self._files = files
+        self._clock = clock
+        self._dirty_since: float | None = None
+
+    def wrote(self) -> None:
+        """Notes an append: flush.ms counts from the first that is not synced."""
+        if self._dirty_since is None:
+            self._dirty_since = self._clock.monotonic()
+
+    def truncated(self, next_offset: int) -> None:
+        """Notes that the log ends at *next_offset*, synced; what a flush under way finds is no longer about it."""
+        self.generation += 1
+        self.recovery_point = min(self.recovery_point, next_offset)
+
+    def is_due(self, config: LogConfig, next_offset: int) -> bool:
+        """By flush.before.ack, flush.messages, flush.ms, or because a sealed segment is not synced."""
+        unflushed = next_offset - self.recovery_point
+        if unflushed <= 0:
+            return False
+        deadline = self.deadline(config)
+        return (
+            config.flush_before_ack
+            or self.recovery_point < self._segments.active.base_offset
+            or unflushed >= config.flush_messages
+            or (deadline is not None and self._clock.monotonic() >= deadline)
+        )
+
+    def deadline(self, config: LogConfig) -> float | None:
+        """When flush.ms asks for an fsync, on the clock's monotonic hand; None while everything is synced."""
+        return None if self._dirty_since is None else self._dirty_since + config.flush_ms / 1000
+
+    def begin(self, next_offset: int) -> PendingFlush:
+        """The fsync of all segments that are not synced. Raises OSError."""
+        to_sync: list[OpenFile] = []
+        try:
+            for segment in self._segments:
+                if self._segments.end_of(segment, next_offset) <= self.recovery_point:
+                    continue
+                file = segment.file()
+                file.retain()
+                to_sync.append(file)
+                if len(segment.transactions()):
+                    segment.transactions().save()
+                    to_sync.append(self._files.open(segment.transaction_index_path, create=True))
+                    self.new_names = True
+                if segment is not self._segments.active:
+                    self._segments.read(segment)
+                    paths = (segment.offset_index_path, segment.time_index_path)
+                    to_sync.extend(self._files.open(path, create=True) for path in paths)
+        except OSError:
+            for file in to_sync:
+                file.release()
+            raise
+        pending = PendingFlush(
+            to_sync,
+            self._directory if self.new_names else None,
+            self._files,
+            up_to=next_offset,
+            generation=self.generation,
+        )
+        self.new_names = False
+        self._dirty_since = None
+        return pending
+
+    def complete(self, pending: PendingFlush) -> bool:
+        """Moves the recovery point; False when there was nothing to move."""
+        if pending.generation != self.generation or pending.up_to <= self.recovery_point:
+            return False
+        self.recovery_point = pending.up_to
+        return True

@@ -33,8 +33,8 @@ from broker.records.header import assign_position, stamp_log_append_time
 from broker.storage.append_validation import AppendOrigin, validate_batch
 from broker.storage.config import LogConfig
 from broker.storage.errors import InvalidRecord, OffsetOutOfRange, StorageError
-from broker.storage.files import FileSystem, OpenFile, write_atomically
-from broker.storage.flushing import PendingFlush
+from broker.storage.files import FileSystem, write_atomically
+from broker.storage.flushing import Flushing, PendingFlush
 from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
 from broker.storage.producer_snapshot import snapshot_bytes
@@ -89,11 +89,10 @@ class PartitionLog:
         self._producers = loaded.producers
         self._next_offset = loaded.next_offset
         self._log_start_offset = max(log_start_offset, loaded.segments.first.base_offset)
-        self._recovery_point = min(recovery_point, loaded.next_offset)
+        self._flushing = Flushing(
+            directory, loaded.segments, files, clock, recovery_point=min(recovery_point, loaded.next_offset)
+        )
         self._high_watermark = loaded.next_offset
-        self._dirty_since: float | None = None
-        self._new_names = True
-        self._generation = 0
         self._offline: str | None = None
         self._reader = Reader(loaded.segments)
 
@@ -164,7 +163,7 @@ class PartitionLog:
 
     @property
     def recovery_point(self) -> int:
-        return self._recovery_point
+        return self._flushing.recovery_point
 
     @property
     def size(self) -> int:
@@ -219,8 +218,7 @@ class PartitionLog:
         self._next_offset = last_offset + 1
         if not config.flush_before_ack:
             self._high_watermark = last_offset + 1
-        if self._dirty_since is None:
-            self._dirty_since = self._clock.monotonic()
+        self._flushing.wrote()
         if header.producer_id >= 0:
             if marker is None:
                 self._producers.stored(header, base_offset, now_ms)
@@ -241,7 +239,7 @@ class PartitionLog:
         except OSError as error:
             raise StorageError(self.directory, error) from error
         self._segments.add(segment)
-        self._new_names = True
+        self._flushing.new_names = True
 
     # ---- read
 
@@ -350,22 +348,11 @@ class PartitionLog:
         Whether an fsync is due: by flush.before.ack, flush.messages, flush.ms, or because a sealed segment
         is not synced (so that a recovery reads little more than the active one).
         """
-        unflushed = self._next_offset - self._recovery_point
-        if unflushed <= 0 or self._offline is not None:
-            return False
-        deadline = self.flush_deadline()
-        return (
-            self.config.flush_before_ack
-            or self._recovery_point < self._segments.active.base_offset
-            or unflushed >= self.config.flush_messages
-            or (deadline is not None and self._clock.monotonic() >= deadline)
-        )
+        return self._offline is None and self._flushing.is_due(self.config, self._next_offset)
 
     def flush_deadline(self) -> float | None:
         """When flush.ms asks for an fsync, on the clock's monotonic hand; None while everything is synced."""
-        if self._dirty_since is None:
-            return None
-        return self._dirty_since + self.config.flush_ms / 1000
+        return self._flushing.deadline(self.config)
 
     def flush(self) -> None:
         """Returns when everything that was appended survives a loss of power. Raises StorageError."""
@@ -375,35 +362,10 @@ class PartitionLog:
 
     def flush_begin(self) -> PendingFlush:
         """The fsync that is due. Every one that was begun must be completed. Raises StorageError."""
-        to_sync: list[OpenFile] = []
         try:
-            for segment in self._segments:
-                if self._segments.end_of(segment, self._next_offset) <= self._recovery_point:
-                    continue
-                file = segment.file()
-                file.retain()
-                to_sync.append(file)
-                if len(segment.transactions()):
-                    segment.transactions().save()
-                    to_sync.append(self._files.open(segment.transaction_index_path, create=True))
-                    self._new_names = True
-                if segment is not self._segments.active:
-                    self._segments.read(segment)
-                    paths = (segment.offset_index_path, segment.time_index_path)
-                    to_sync.extend(self._files.open(path, create=True) for path in paths)
+            pending = self._flushing.begin(self._next_offset)
         except OSError as error:
-            for file in to_sync:
-                file.release()
             raise StorageError(self.directory, error) from error
-        pending = PendingFlush(
-            to_sync,
-            self.directory if self._new_names else None,
-            self._files,
-            up_to=self._next_offset,
-            generation=self._generation,
-        )
-        self._new_names = False
-        self._dirty_since = None
         if self.config.flush_before_ack:
             self._reader.remember_end(self._next_offset)
         return pending
@@ -414,8 +376,7 @@ class PartitionLog:
         if pending.error is not None:
             self._offline = f"an fsync failed ({pending.error}), no appends until the broker starts again"
             raise StorageError(self.directory, self._offline) from pending.error
-        if pending.generation == self._generation and pending.up_to > self._recovery_point:
-            self._recovery_point = pending.up_to
+        if self._flushing.complete(pending):
             self._high_watermark = max(self._high_watermark, pending.up_to)
 
     # ---- shorten
@@ -456,9 +417,8 @@ class PartitionLog:
             self._offline = f"a truncation failed half-way ({error}), no appends until the broker starts again"
             raise StorageError(self.directory, self._offline) from error
         self._reader.forget()
-        self._generation += 1
+        self._flushing.truncated(next_offset)
         self._next_offset = next_offset
-        self._recovery_point = min(self._recovery_point, next_offset)
         self._high_watermark = min(self._high_watermark, next_offset)
 
     def delete_records(self, before: int) -> int:
