@@ -85,8 +85,15 @@ async def deposit(command: Deposit, accounts: Repository[Account]) -> None:
     account.deposit(command.number)
 
 
-@handles(Deposited)
+def is_poison(number: int) -> bool:
+    """Whether `take_effect` fails with this number, whenever it is tried."""
+    return number % 40 == 39
+
+
+@handles(Deposited, attempts=2, backoff_seconds=0.01)
 async def take_effect(event: Deposited, metadata: Metadata, work: UnitOfWork) -> None:
+    if is_poison(event.number):
+        raise ArithmeticError(f"number {event.number}")
     row = {"event_id": metadata.id, "account": event.account, "number": event.number}
     await work.connection.execute(insert(effects).values(row))
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import anyio
 
-from eventbus.database import Inbox, Outbox
+from eventbus.database import DeadLetters, Inbox, Outbox
 from eventbus.delivery import EventDelivery
 from eventbus.handlers import Invocation
 from eventbus.projections import ProjectionRunner
@@ -120,6 +120,7 @@ PLACES: Final = {
     "deleted, not committed": [Place(Outbox, "delete", _has(4))],
     "message admitted, not handled": [Place(Inbox, "admit", _result)],
     "in the middle of a batch of handlers": [Place(Invocation, "__call__", _is_of("take_effect"))],
+    "in the dead letters, not committed": [Place(DeadLetters, "add", _has(2))],
     "handled and committed, group offset not": [Place(EventDelivery, "apply", _has(2))],
     "in the middle of a projection batch": [Place(RowTable, "write", _has(3))],
     "projected and committed, group offset not": [Place(ProjectionRunner, "apply", _has(2))],

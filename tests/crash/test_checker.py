@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.crash.checker import Told, faults_at_any_moment, faults_at_rest
-from tests.crash.world import Checkpoint, Effect, LogRecord, StoredRow, World
+from tests.crash.world import Checkpoint, DeadLetter, Effect, LogRecord, StoredRow, World
 
 
 def sound_world() -> World:
@@ -68,6 +68,20 @@ def repeated(world: World, index: int) -> World:
     )
 
 
+def poisoned(world: World, letters: int) -> World:
+    """The last deposit is one that cannot be handled, with so many dead letters."""
+    data = '{"number":39}'
+    return replace(
+        world,
+        stored=[replace(row, data=data) if row.id.endswith("-3") else row for row in world.stored],
+        log=[replace(record, data=data) if record.id.endswith("-3") else record for record in world.log],
+        effects=world.effects[:2],
+        summaries={**world.summaries, "b": (1, 39)},
+        journal=[*world.journal[:2], ("Deposited-3", 39)],
+        dead_letters=[DeadLetter("accounts", "accounts.take_effect", "Deposited-3")] * letters,
+    )
+
+
 def test_a_sound_world_has_no_fault() -> None:
     """The checker is not afraid of what is right."""
     assert faults_at_rest(sound_world(), told()) == []
@@ -80,6 +94,12 @@ def test_a_repeat_is_a_fault_unless_its_event_was_in_doubt() -> None:
     assert len(faults_at_rest(once, told())) == 1
     assert faults_at_rest(once, in_doubt) == []
     assert len(faults_at_rest(twice, in_doubt)) == 1
+
+
+def test_what_cannot_be_handled_is_one_dead_letter() -> None:
+    """That is no fault: it is where it belongs."""
+    sent = replace(told(), sent={"c-1": 1, "c-2": 2, "c-3": 39})
+    assert faults_at_rest(poisoned(sound_world(), 1), sent) == []
 
 
 def doubting(before: Told, event_id: str) -> Told:
@@ -134,11 +154,16 @@ DAMAGES: dict[str, Callable[[World], World]] = {
     "a row is too many": lambda w: replace(w, summaries={**w.summaries, "c": (1, 1)}),
     "a journal row is doubled": lambda w: replace(w, journal=[*w.journal, w.journal[0]]),
     "a journal row is missing": lambda w: replace(w, journal=w.journal[1:]),
-    "there is a dead letter": lambda w: replace(w, dead_letters=["accounts take_effect: ZeroDivisionError"]),
+    "what could be handled is a dead letter": lambda w: replace(
+        w, dead_letters=[DeadLetter("accounts", "accounts.take_effect", "Deposited-1")]
+    ),
+    "a dead letter is missing": lambda w: poisoned(w, 0),
+    "a dead letter is doubled": lambda w: poisoned(w, 2),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_damage_is_a_fault_at_any_moment(damage: Callable[[World], World]) -> None:
     """One thing is changed in a sound world, and the checker says so."""
-    assert faults_at_any_moment(damage(sound_world()), told())
+    sent = replace(told(), sent={**told().sent, "c-39": 39})
+    assert faults_at_any_moment(damage(sound_world()), sent)

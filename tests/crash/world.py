@@ -65,6 +65,13 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    consumer: str
+    handler: str | None
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """
     checkpoints   of the handlers and of the live generation of each projection
@@ -81,7 +88,7 @@ class World:
     checkpoints: Sequence[Checkpoint]
     summaries: Mapping[str, tuple[int, int]]
     journal: Sequence[tuple[str, int]]
-    dead_letters: Sequence[str]
+    dead_letters: Sequence[DeadLetter]
 
 
 def number_of(data: str) -> int:
@@ -136,7 +143,7 @@ _QUERIES: Final = {
         SELECT c.consumer, c.topic, c."partition", c.next_offset FROM eventbus_checkpoints c
         LEFT JOIN eventbus_generations g ON g.projection = c.consumer AND g.generation = c.generation
         WHERE (g.state = 'live' OR g.state IS NULL) AND c.next_offset IS NOT NULL""",
-    "dead_letters": "SELECT consumer, handler, error_message FROM eventbus_dead_letters",
+    "dead_letters": "SELECT consumer, handler, message_id FROM eventbus_dead_letters",
     "generations": "SELECT projection, generation FROM eventbus_generations WHERE state = 'live'",
 }
 _VIEWS: Final = {
@@ -202,13 +209,20 @@ def read_world(bootstrap: str, database_url: str) -> World:
             for account, deposits, digest in tables.get("account_summaries", [])
         },
         journal=[(str(id), _int(number)) for id, number in tables.get("journal", [])],
-        dead_letters=[f"{consumer} {handler}: {error}" for consumer, handler, error in tables["dead_letters"]],
+        dead_letters=[
+            DeadLetter(str(consumer), _name(handler), _name(event_id))
+            for consumer, handler, event_id in tables["dead_letters"]
+        ],
     )
 
 
 def _int(value: object) -> int:
     assert isinstance(value, int)
     return value
+
+
+def _name(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _text(value: object) -> str:
