@@ -47,14 +47,14 @@ class StreamNotFound(EventBusError):
 class ConcurrencyConflict(EventBusError):
     """Somebody else appended to the stream first."""
 
-    def __init__(self, stream: str, expected: int, actual: int | None) -> None:
+    def __init__(self, stream: str, expected: int | str, actual: int | None) -> None:
         found = "has moved on" if actual is None else f"is {actual}"
         super().__init__(f"stream {stream!r}: expected version {expected}, {found}: load it again and retry")
         self.stream = stream
         self.expected = expected
         self.actual = actual
 
-    def __reduce__(self) -> tuple[type["ConcurrencyConflict"], tuple[str, int, int | None]]:
+    def __reduce__(self) -> tuple[type["ConcurrencyConflict"], tuple[str, int | str, int | None]]:
         return type(self), (self.stream, self.expected, self.actual)
 
 

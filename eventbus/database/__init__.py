@@ -4,6 +4,7 @@ The service's database: connections, and the framework's tables behind a port ea
 
 from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
 from eventbus.database.dead_letters import DeadLetter, DeadLetters
+from eventbus.database.direct import Direct, PostgresqlDriver
 from eventbus.database.engine import Database
 from eventbus.database.handler_starts import HandlerStarts
 from eventbus.database.inbox import CommandInbox, Inbox
@@ -18,6 +19,7 @@ __all__ = [
     "Database",
     "DeadLetter",
     "DeadLetters",
+    "Direct",
     "HandlerStarts",
     "Inbox",
     "LogPartition",
@@ -25,6 +27,7 @@ __all__ = [
     "Outbox",
     "OutboxRow",
     "OutboxStatus",
+    "PostgresqlDriver",
     "PublishedRow",
     "SlotLease",
     "SlotLeases",

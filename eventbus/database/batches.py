@@ -32,21 +32,35 @@ class BatchInsert:
     Inserts rows into *columns* of *table*, in their order.
 
     or_nothing   a row that is there already (any unique constraint) is left as it is; otherwise it is an IntegrityError
+    ending       any other ON CONFLICT clause
     """
 
-    def __init__(self, table: Table, *columns: str, or_nothing: bool = False) -> None:
+    def __init__(self, table: Table, *columns: str, or_nothing: bool = False, ending: str = "") -> None:
         self._names = ", ".join(f'"{name}"' for name in columns)
         self._types = [_array_type(table.c[name]) for name in columns]
         self._table = table.name
         marks = ", ".join("?" for _ in columns)
-        ending = " ON CONFLICT DO NOTHING" if or_nothing else ""
-        self.sqlite = f"INSERT INTO {self._table} ({self._names}) VALUES ({marks}){ending}"  # noqa: S608 (our names)
-        self.postgresql = f"{self.select_from_arrays()}{ending}"
+        self.width = len(columns)
+        self.ending = " ON CONFLICT DO NOTHING" if or_nothing else ending
+        self.sqlite = f"INSERT INTO {self._table} ({self._names}) VALUES ({marks}){self.ending}"  # noqa: S608 (our names)
+        self.postgresql = f"{self.select_from_arrays()}{self.ending}"
 
     def select_from_arrays(self, first_parameter: int = 1) -> str:
         """PostgreSQL's insert without an ending, for statements that it is a part of; an array a column."""
         arrays = ", ".join(f"${number}::{kind}" for number, kind in enumerate(self._types, start=first_parameter))
         return f"INSERT INTO {self._table} ({self._names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our names)
+
+    def select_of_units(self, first_parameter: int, condition: str) -> str:
+        """
+        The same, each row with the number of the unit that it belongs to in a last array, for the rows of the units
+        that meet *condition* (on `unit`).
+        """
+        kinds = (*self._types, "integer[]")
+        given = ", ".join(f"${number}::{kind}" for number, kind in enumerate(kinds, start=first_parameter))
+        return (
+            f"INSERT INTO {self._table} ({self._names}) SELECT {self._names} "  # noqa: S608 (our names)
+            f"FROM unnest({given}) AS given({self._names}, unit) WHERE {condition}"
+        )
 
     async def execute(self, connection: AsyncConnection, rows: Sequence[tuple[Value, ...]]) -> None:
         """Insert *rows*, each with a value per column; none is nothing."""

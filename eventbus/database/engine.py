@@ -17,9 +17,11 @@ from typing import Final, Literal, Protocol
 import anyio
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from eventbus.database.direct import Direct, Result
 from eventbus.database.failures import translate
+from eventbus.database.postgresql_engine import PostgresqlEngine
 from eventbus.database.sqlite_engine import SqliteEngine
 from eventbus.database.url import PostgresqlServer, SqliteFile, parse_database_url
 
@@ -32,6 +34,10 @@ class _Engine(Protocol):
     def writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    async def write(self, work: Direct[Result]) -> Result: ...
+
+    async def read(self, work: Direct[Result]) -> Result: ...
 
     async def aclose(self) -> None: ...
 
@@ -64,7 +70,11 @@ class Database:
                 name, "sqlite", SqliteEngine(parsed.path, wait_seconds, lambda engine: _translate_errors(engine, name))
             )
         name = _server_name(parsed)
-        return cls(name, "postgresql", _PostgresqlEngine(parsed, name, wait_seconds))
+        return cls(
+            name,
+            "postgresql",
+            PostgresqlEngine(parsed, name, wait_seconds, lambda engine: _translate_errors(engine, name)),
+        )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
@@ -90,6 +100,17 @@ class Database:
         async with self._connected(self._engine.reading()) as connection:
             yield connection
 
+    async def write(self, work: Direct[Result]) -> Result:
+        """
+        The result of *work*, which speaks to the driver itself (see `Direct`). Besides the errors above it raises the
+        driver's. A cancelled caller does not know whether it has happened.
+        """
+        return await self._engine.write(work)
+
+    async def read(self, work: Direct[Result]) -> Result:
+        """The result of *work*, which writes nothing. On SQLite it sees one snapshot, on PostgreSQL one a statement."""
+        return await self._engine.read(work)
+
     async def aclose(self) -> None:
         """Close every connection. To be called when no block is open any more."""
         with anyio.CancelScope(shield=True):
@@ -111,34 +132,6 @@ class Database:
         finally:
             with anyio.CancelScope(shield=True):
                 await source.__aexit__(None, None, None)
-
-
-class _PostgresqlEngine:
-    """A pool over asyncpg. Reading shares it: the isolation level is set for the time of a checkout."""
-
-    def __init__(self, server: PostgresqlServer, name: str, wait_seconds: float) -> None:
-        settings = {"lock_timeout": f"{wait_seconds * 1000:.0f}", **server.settings}
-        self._engine = create_async_engine(
-            server.url,
-            connect_args={"timeout": wait_seconds, **server.arguments, "server_settings": settings},
-            pool_size=10,
-            max_overflow=10,
-            pool_timeout=wait_seconds,
-        )
-        _translate_errors(self._engine, name)
-        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection of the pool."""
-        return self._engine.connect()
-
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection of the pool whose transactions are snapshots."""
-        return self._snapshots.connect()
-
-    async def aclose(self) -> None:
-        """Close the pool."""
-        await self._engine.dispose()
 
 
 def _translate_errors(engine: AsyncEngine, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventbus.database.batches import BatchInsert, Value
 from eventbus.database.dialects import Statement, as_list, insert_into
 from eventbus.database.tables import commands
 from eventbus.database.times import UtcTime
@@ -29,6 +30,13 @@ _ADMIT: Final = Statement(
         "ON CONFLICT DO NOTHING RETURNING message_id"
     ).bindparams(bindparam("now", type_=UtcTime)),
 )
+
+INSERT_COMMANDS: Final = BatchInsert(commands, "command_id", "receipt", "recorded_at")
+
+
+def command_row(command_id: str, receipt: str) -> tuple[Value, ...]:
+    """The row of a command that is recorded now."""
+    return command_id, receipt, datetime.now(UTC)
 
 
 class Inbox:

@@ -17,7 +17,7 @@ from typing import Final
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.batches import BatchInsert
+from eventbus.database.batches import BatchInsert, Value
 from eventbus.database.dialects import Statement, as_list
 from eventbus.database.tables import outbox, published, relay_slots
 from eventbus.database.times import UtcTime
@@ -87,7 +87,7 @@ _COLUMNS: Final = (
     "stream_version",
     "created_at",
 )
-_ADD: Final = BatchInsert(outbox, *_COLUMNS)
+INSERT_ROWS: Final = BatchInsert(outbox, *_COLUMNS)
 _CLAIM: Final = select(*(outbox.c[name] for name in _COLUMNS), outbox.c.sequence).order_by(outbox.c.sequence)
 # A row that was published twice, by a relay that died and by the next, is where the first delete says.
 _PUBLISHED: Final = BatchInsert(published, "event_id", "topic", "partition", "offset", "published_at", or_nothing=True)
@@ -118,25 +118,7 @@ class Outbox:
 
     async def add(self, connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
         """Add the rows, in their order, with one statement: there when the transaction commits, or not at all."""
-        await _ADD.execute(
-            connection,
-            [
-                (
-                    row.id,
-                    row.aggregatetype,
-                    row.aggregateid,
-                    row.type,
-                    row.payload,
-                    row.topic,
-                    row.key,
-                    json.dumps(row.headers, ensure_ascii=False),
-                    row.slot,
-                    row.stream_version,
-                    row.created_at,
-                )
-                for row in rows
-            ],
-        )
+        await INSERT_ROWS.execute(connection, [outbox_values(row) for row in rows])
 
     async def claim(self, connection: AsyncConnection, slot: int, limit: int) -> list[OutboxRow]:
         """
@@ -212,3 +194,20 @@ class Outbox:
         ]
         age = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
         return OutboxStatus(sum(backlog.values()), age, tuple(slots))
+
+
+def outbox_values(row: OutboxRow) -> tuple[Value, ...]:
+    """The row as `INSERT_ROWS` takes it."""
+    return (
+        row.id,
+        row.aggregatetype,
+        row.aggregateid,
+        row.type,
+        row.payload,
+        row.topic,
+        row.key,
+        json.dumps(row.headers, ensure_ascii=False),
+        row.slot,
+        row.stream_version,
+        row.created_at,
+    )

@@ -141,6 +141,13 @@ class Connection:
                 self._conn.interrupt()
             raise
 
+    async def run_whole(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
+        """
+        The result of *function*, run on the thread inside a transaction of its own, which is committed in the same hop;
+        rolled back when it raises. A cancelled caller does not stop it.
+        """
+        return await self._thread.run(partial(self._whole, function))
+
     async def commit(self) -> None:
         """Make the transaction durable; without one, nothing."""
         if self._used:
@@ -177,6 +184,17 @@ class Connection:
         if not self._conn.in_transaction:
             self._conn.execute(self._begin)
         return function(self._conn)
+
+    def _whole(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
+        database = self._conn
+        database.execute(self._begin)
+        try:
+            result = function(database)
+            database.commit()
+        except BaseException:
+            database.rollback()
+            raise
+        return result
 
     def _close(self) -> None:
         self._conn.close()

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NoReturn
 
 import anyio
 import anyio.to_thread
@@ -20,13 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from eventbus.database import sqlite_driver
+from eventbus.database.direct import Direct, Result
 from eventbus.database.failures import translate
 from eventbus.database.url import VARIABLE
 from eventbus.errors import DatabaseUnavailable, InvalidConfiguration
 
-Result = TypeVar("Result")
-
 READERS: Final = 4
+DIRECT_READERS: Final = 2
 
 # The mode of the journal stays in the file; setting it again costs a read. FULL: a commit that was answered survives
 # a power cut. Foreign keys are off in SQLite unless asked for, and on everywhere else.
@@ -68,6 +68,9 @@ class SqliteEngine:
         self._thread: sqlite_driver.SqliteThread | None = None
         self._writer = self._make(self._connect_writer, 1)
         self._readers = self._make(self._connect_reader, READERS)
+        self._direct_writer: sqlite_driver.Connection | None = None
+        self._direct_readers: list[sqlite_driver.Connection] = []
+        self._direct_turn = anyio.Semaphore(DIRECT_READERS, fast_acquire=True)
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
@@ -85,14 +88,52 @@ class SqliteEngine:
         async with self._readers.connect() as connection:
             yield connection
 
+    async def write(self, work: Direct[Result]) -> Result:
+        """
+        The work's result, run and committed in one hop to the writer's thread, in turn with the transactions. Raises
+        DatabaseUnavailable and the driver's own errors.
+        """
+        await self._take_turn()
+        try:
+            if self._direct_writer is None:
+                self._direct_writer = await self._connect_writer()
+            return await self._direct_writer.run_whole(work.sqlite)
+        except (sqlite3.Error, OSError) as error:
+            self._raise_translated(error)
+        finally:
+            self._turn.release()
+
+    async def read(self, work: Direct[Result]) -> Result:
+        """The work's result, run on one snapshot in one hop."""
+        async with self._direct_turn:
+            try:
+                reader = self._direct_readers.pop() if self._direct_readers else await self._connect_reader()
+                try:
+                    return await reader.run_whole(work.sqlite)
+                finally:
+                    self._direct_readers.append(reader)
+            except (sqlite3.Error, OSError) as error:
+                self._raise_translated(error)
+
     async def aclose(self) -> None:
         """Close all connections and end their threads."""
+        while self._direct_readers:
+            await self._direct_readers.pop().close()
+        if self._direct_writer is not None:
+            await self._direct_writer.close()
+            self._direct_writer = None
         await self._readers.dispose()
         await self._writer.dispose()
         if self._thread is not None:
             self._thread.stop()
             await anyio.to_thread.run_sync(self._thread.join, self._wait_seconds)
             self._thread = None
+
+    def _raise_translated(self, error: Exception) -> NoReturn:
+        translated = translate(error, str(self._path))
+        if translated is None:
+            raise error
+        raise translated from error
 
     async def _take_turn(self) -> None:
         try:

@@ -49,7 +49,19 @@ events: Final = Table(
     Column("data", LargeBinary, nullable=False, doc="the event itself, as in the log"),
     PrimaryKeyConstraint("stream", "version"),
     UniqueConstraint("id"),
+    Index("ix_eventbus_events_category_time", "category", "time"),
     info={"doc": "The event store: what aggregates have recorded."},
+)
+
+snapshots: Final = Table(
+    "eventbus_snapshots",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("stream_version", BigInteger, nullable=False, doc="the version of the last event in it"),
+    Column("snapshot_version", Integer, nullable=False, doc="the shape of the state: the aggregate's `snapshot=`"),
+    Column("state", LargeBinary, nullable=False, doc="JSON"),
+    Column("taken_at", UtcTime, nullable=False),
+    info={"doc": "States of aggregates, so that not all events are read. A cache: its rows may be deleted."},
 )
 
 outbox: Final = Table(

@@ -2,8 +2,9 @@
 Streams of events, and the transaction in which a message's effects happen.
 """
 
-from eventbus.store.event_store import Append, EventStore, StoredEvent
+from eventbus.store.event_store import EventStore
 from eventbus.store.identifiers import new_event_id
+from eventbus.store.streams import Append, StoredEvent
 from eventbus.store.unit_of_work import Transaction, Transactions, UnitOfWork
 
 __all__ = [

@@ -13,76 +13,38 @@ SQLite       the writer is alone: it compares and inserts in one hop to its thre
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.batches import BatchInsert, Value, arrays, sqlite_values
-from eventbus.database.dialects import is_sqlite
+from eventbus.database.batches import arrays, sqlite_values
+from eventbus.database.dialects import Statement, as_list, is_sqlite
 from eventbus.database.sqlite_engine import run_on_sqlite
 from eventbus.database.tables import events
 from eventbus.errors import ConcurrencyConflict
-from eventbus.messages import Envelope
+from eventbus.store.event_rows import INSERT_EVENTS, Reading, event_rows, reading_of_stream
+from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, StoredEvent, in_words
 
+# An append that any version will do for loses the race to another only so often.
+_ATTEMPTS: Final = 20
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event of a stream as it is stored: its envelope, which has stream and version, and its bytes."""
-
-    envelope: Envelope
-    data: bytes
-
-    @property
-    def version(self) -> int:
-        """Its place in the stream, counted from 1."""
-        if self.envelope.stream_version is None:
-            raise ValueError(f"event {self.envelope.id} of type {self.envelope.type} is of no stream")
-        return self.envelope.stream_version
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """
-    Events for one stream, with versions from *expected_version* + 1 on.
-
-    category   the aggregate's name
-    topic      where they are published; None: nowhere
-    """
-
-    stream: str
-    expected_version: int
-    events: Sequence[StoredEvent]
-    category: str
-    topic: str | None = None
-
-
-_COLUMNS: Final = (
-    "stream",
-    "version",
-    "id",
-    "category",
-    "type",
-    "type_version",
-    "source",
-    "time",
-    "subject",
-    "correlation_id",
-    "causation_id",
-    "traceparent",
-    "topic",
-    "data",
+# A subquery a stream, so that each is one look at the end of the primary key; a GROUP BY reads all of its versions.
+_VERSIONS_ON_SQLITE: Final = (
+    "SELECT value, coalesce((SELECT max(version) FROM eventbus_events WHERE stream = value), 0) FROM json_each(?)"
 )
-_LOAD: Final = (
-    select(*(events.c[name] for name in _COLUMNS))
-    .where(events.c.stream == bindparam("stream"), events.c.version > bindparam("after_version"))
-    .order_by(events.c.version)
+_VERSIONS: Final = Statement(
+    sqlite=text(_VERSIONS_ON_SQLITE.replace("?", ":streams")),
+    postgresql=text(
+        "SELECT stream, coalesce((SELECT max(e.version) FROM eventbus_events e WHERE e.stream = given.stream), 0) "
+        "FROM unnest(CAST(:streams AS text[])) AS given(stream)"
+    ),
 )
-_INSERT: Final = BatchInsert(events, *_COLUMNS)
-_VERSIONS: Final = (
-    "SELECT stream, max(version) FROM eventbus_events WHERE stream IN (SELECT value FROM json_each(?)) GROUP BY stream"
+_PLACES: Final = Statement(
+    sqlite=text("SELECT id, stream, version FROM eventbus_events WHERE id IN (SELECT value FROM json_each(:ids))"),
+    postgresql=text("SELECT id, stream, version FROM eventbus_events WHERE id = ANY(CAST(:ids AS text[]))"),
 )
 _APPEND: Final = f"""
     WITH expected AS (
@@ -90,7 +52,7 @@ _APPEND: Final = f"""
                coalesce((SELECT max(e.version) FROM eventbus_events e WHERE e.stream = given.stream), 0) AS actual
         FROM unnest($1::text[], $2::bigint[]) AS given(stream, version)
     ), inserted AS (
-        {_INSERT.select_from_arrays(first_parameter=3)}
+        {INSERT_EVENTS.select_from_arrays(first_parameter=3)}
         WHERE NOT EXISTS (SELECT FROM expected WHERE expected <> actual)
         ON CONFLICT (stream, version) DO NOTHING
         RETURNING 1
@@ -104,69 +66,207 @@ class EventStore:
 
     async def load(self, connection: AsyncConnection, stream: str, *, after_version: int = 0) -> list[StoredEvent]:
         """The stream's events behind *after_version*, in order; none when there is no such stream."""
-        rows = await connection.execute(_LOAD, {"stream": stream, "after_version": after_version})
-        return [
-            StoredEvent(
-                Envelope(
-                    id=row.id,
-                    type=row.type,
-                    version=row.type_version,
-                    source=row.source,
-                    time=row.time,
-                    subject=row.subject,
-                    stream=stream,
-                    stream_version=row.version,
-                    correlation_id=row.correlation_id,
-                    causation_id=row.causation_id,
-                    traceparent=row.traceparent,
-                ),
-                row.data,
+        return await reading_of_stream(stream, after_version).on(connection)
+
+    async def read(
+        self,
+        connection: AsyncConnection,
+        stream: str,
+        *,
+        from_version: int = 1,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[StoredEvent]:
+        """
+        Forwards: from *from_version* on, at most *limit* events, those recorded until *until*. The version that a
+        stream had at a time is that of the last of them.
+        """
+        conditions = "WHERE stream = ? AND version >= ?"
+        if until is None:
+            return await Reading.of(f"{conditions} ORDER BY version LIMIT ?", stream, from_version, _all(limit)).on(
+                connection
             )
-            for row in rows
-        ]
+        return await Reading.of(
+            f"{conditions} AND time <= ? ORDER BY version LIMIT ?", stream, from_version, until, _all(limit)
+        ).on(connection)
 
-    async def append(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
-        """
-        Append all events of all streams, or none. A stream may be named once.
+    async def read_backwards(
+        self, connection: AsyncConnection, stream: str, *, from_version: int | None = None, limit: int | None = None
+    ) -> list[StoredEvent]:
+        """Backwards: from *from_version* (None: the last event) to the first, at most *limit* events."""
+        last = _VERSION_MAX if from_version is None else from_version
+        return await Reading.of(
+            "WHERE stream = ? AND version <= ? ORDER BY version DESC LIMIT ?", stream, last, _all(limit)
+        ).on(connection)
 
-        Raises ConcurrencyConflict, naming the first stream whose version is not the expected one, whether it is ahead
-        or behind; nothing has been appended then, and the transaction can go on. ValueError for a stream that is
-        named twice.
+    async def read_category(
+        self,
+        connection: AsyncConnection,
+        category: str,
+        *,
+        after: CategoryCursor | None = None,
+        until: datetime | None = None,
+        limit: int = 1000,
+    ) -> list[StoredEvent]:
         """
-        if not appends:
-            return
-        counts = Counter(append.stream for append in appends)
-        if len(counts) != len(appends):
-            stream, times = counts.most_common(1)[0]
-            raise ValueError(f"stream {stream!r} is named {times} times in one append: join its events")
-        # In one order, so that two transactions that append to the same streams wait for each other and never deadlock.
-        ordered = sorted(appends, key=lambda append: append.stream)
-        if is_sqlite(connection):
-            actual = await run_on_sqlite(connection, lambda database: _append_on_sqlite(database, ordered))
+        A page of all streams of a category, by the time of recording; the next page begins
+        `after=CategoryCursor.behind(page[-1])`.
+
+        For looking at what there is and for repairs. What is to miss nothing reads the log: an event that commits late
+        lies behind a cursor that has passed its time.
+        """
+        end = _TIME_MAX if until is None else until
+        if after is None:
+            return await Reading.of(
+                "WHERE category = ? AND time <= ? ORDER BY time, id LIMIT ?", category, end, limit
+            ).on(connection)
+        return await Reading.of(
+            "WHERE category = ? AND time <= ? AND (time, id) > (?, ?) ORDER BY time, id LIMIT ?",
+            category,
+            end,
+            after.time,
+            after.id,
+            limit,
+        ).on(connection)
+
+    async def versions(self, connection: AsyncConnection, streams: Sequence[str]) -> dict[str, int]:
+        """The version of each stream; 0 for one without events."""
+        found = await connection.execute(_VERSIONS.on(connection), {"streams": as_list(connection, streams)})
+        return dict(found.tuples())
+
+    async def append(self, connection: AsyncConnection, appends: Sequence[Append]) -> list[Appended]:
+        """
+        Append all events of all streams, or none; what became of each. A stream may be named once.
+
+        Events whose ids are in the stream already, one behind the other and (where a version is expected) at the very
+        versions that they would get, are a repeat: answered like the first time, with nothing written.
+
+        Raises ConcurrencyConflict, naming the first stream that is not as expected, whether it is ahead or behind;
+        nothing has been appended then, and the transaction can go on. ValueError for a stream that is named twice or
+        gets no event.
+        """
+        _refuse_nonsense(appends)
+        # Where any version will do, a repeat would not be noticed as a conflict.
+        repeated = await self._repeats(connection, [append for append in appends if _is_open(append)])
+        for _ in range(_ATTEMPTS):
+            to_write = [append for append in appends if append.stream not in repeated]
+            if not to_write:
+                break
+            bases = await self._bases(connection, to_write)
+            actual = await _compare_and_insert(connection, to_write, bases)
+            moved = [append for append in to_write if actual.get(append.stream, 0) != bases[append.stream]]
+            if not moved:
+                return [_appended(append, bases, repeated) for append in appends]
+            found = await self._repeats(connection, moved)
+            for append in moved:
+                if append.stream not in found and not _is_open(append):
+                    raise _conflict(append, actual.get(append.stream, 0))
+            repeated |= found
         else:
-            actual = await _append_on_postgresql(connection, ordered)
+            raise _conflict(appends[0], None)
+        return [_appended(append, {}, repeated) for append in appends]
+
+    async def _bases(self, connection: AsyncConnection, appends: Sequence[Append]) -> dict[str, int]:
+        """The version that each append is to follow. Raises ConcurrencyConflict for a stream that is to exist."""
+        to_find = [append.stream for append in appends if _is_open(append)]
+        found = await self.versions(connection, to_find) if to_find else {}
+        bases: dict[str, int] = {}
         for append in appends:
-            found = actual.get(append.stream, 0)
-            if found != append.expected_version:
-                raise ConcurrencyConflict(append.stream, append.expected_version, found)
+            expected = append.expected_version
+            if isinstance(expected, int):
+                bases[append.stream] = expected
+            elif expected is Expect.NONE:
+                bases[append.stream] = 0
+            else:
+                bases[append.stream] = found[append.stream]
+                if expected is Expect.EXISTS and bases[append.stream] == 0:
+                    raise _conflict(append, 0)
+        return bases
+
+    async def _repeats(self, connection: AsyncConnection, appends: Sequence[Append]) -> dict[str, int]:
+        """Of those that have been appended already, the version of their last event, by stream."""
+        ids = [event.envelope.id for append in appends for event in append.events]
+        if not ids:
+            return {}
+        rows = await connection.execute(_PLACES.on(connection), {"ids": as_list(connection, ids)})
+        places = {id: (stream, version) for id, stream, version in rows}
+        repeats: dict[str, int] = {}
+        for append in appends:
+            found = [places.get(event.envelope.id) for event in append.events]
+            if not found or found[0] is None:
+                continue
+            stream, first = found[0]
+            expected = append.expected_version
+            at_its_place = not isinstance(expected, int) or first == expected + 1
+            following = [(append.stream, version) for version in range(first, first + len(found))]
+            if at_its_place and found == following:
+                repeats[stream] = first + len(found) - 1
+        return repeats
 
 
-def _append_on_sqlite(database: sqlite3.Connection, appends: Sequence[Append]) -> dict[str, int]:
-    """The versions that the streams had; nothing was appended if one of them is not as expected."""
-    actual: dict[str, int] = dict(database.execute(_VERSIONS, (json.dumps([append.stream for append in appends]),)))
-    if all(actual.get(append.stream, 0) == append.expected_version for append in appends):
-        database.executemany(_INSERT.sqlite, map(sqlite_values, _rows(appends)))
+_VERSION_MAX: Final = 2**63 - 1
+_TIME_MAX: Final = datetime.fromisoformat("9999-12-31T00:00:00+00:00")
+
+
+def _all(limit: int | None) -> int:
+    return _VERSION_MAX if limit is None else limit
+
+
+def _is_open(append: Append) -> bool:
+    """Whether the version that it follows is to be found out."""
+    return append.expected_version in {Expect.ANY, Expect.EXISTS}
+
+
+def _conflict(append: Append, actual: int | None) -> ConcurrencyConflict:
+    return ConcurrencyConflict(append.stream, in_words(append.expected_version), actual)
+
+
+def _appended(append: Append, bases: Mapping[str, int], repeated: Mapping[str, int]) -> Appended:
+    if append.stream in repeated:
+        return Appended(append.stream, repeated[append.stream], is_repeat=True)
+    return Appended(append.stream, bases[append.stream] + len(append.events))
+
+
+def _refuse_nonsense(appends: Sequence[Append]) -> None:
+    for append in appends:
+        if not append.events:
+            raise ValueError(f"an append of no events to stream {append.stream!r}")
+    counts = Counter(append.stream for append in appends)
+    if len(counts) != len(appends):
+        stream, times = counts.most_common(1)[0]
+        raise ValueError(f"stream {stream!r} is named {times} times in one append: join its events")
+
+
+async def _compare_and_insert(
+    connection: AsyncConnection, appends: Sequence[Append], bases: Mapping[str, int]
+) -> Mapping[str, int]:
+    """The versions that the streams had; nothing was inserted if one of them is not its base."""
+    # In one order, so that two transactions that append to the same streams wait for each other and never deadlock.
+    ordered = sorted(appends, key=lambda append: append.stream)
+    if is_sqlite(connection):
+        return await run_on_sqlite(connection, lambda database: _insert_on_sqlite(database, ordered, bases))
+    return await _insert_on_postgresql(connection, ordered, bases)
+
+
+def _insert_on_sqlite(
+    database: sqlite3.Connection, appends: Sequence[Append], bases: Mapping[str, int]
+) -> Mapping[str, int]:
+    streams = json.dumps([append.stream for append in appends])
+    actual: dict[str, int] = dict(database.execute(_VERSIONS_ON_SQLITE, (streams,)))
+    if all(actual[append.stream] == bases[append.stream] for append in appends):
+        rows = (row for append in appends for row in event_rows(append, bases[append.stream]))
+        database.executemany(INSERT_EVENTS.sqlite, map(sqlite_values, rows))
     return actual
 
 
-async def _append_on_postgresql(connection: AsyncConnection, appends: Sequence[Append]) -> dict[str, int]:
-    """The same. A concurrent append that this one's snapshot did not show is found by counting what was inserted."""
-    rows = _rows(appends)
+async def _insert_on_postgresql(
+    connection: AsyncConnection, appends: Sequence[Append], bases: Mapping[str, int]
+) -> Mapping[str, int]:
+    """A concurrent append that this one's snapshot did not show is found by counting what was inserted."""
+    rows = [row for append in appends for row in event_rows(append, bases[append.stream])]
     streams = [append.stream for append in appends]
     found = (
-        await connection.exec_driver_sql(
-            _APPEND, (streams, [append.expected_version for append in appends], *arrays(rows))
-        )
+        await connection.exec_driver_sql(_APPEND, (streams, [bases[stream] for stream in streams], *arrays(rows)))
     ).all()
     actual: dict[str, int] = {row.stream: row.actual for row in found}
     inserted: int = found[0].inserted
@@ -177,26 +277,3 @@ async def _append_on_postgresql(connection: AsyncConnection, appends: Sequence[A
     await connection.execute(delete(events).where(events.c.id.in_(ids)))
     versions = select(events.c.stream, func.max(events.c.version)).where(events.c.stream.in_(streams))
     return dict((await connection.execute(versions.group_by(events.c.stream))).all())
-
-
-def _rows(appends: Sequence[Append]) -> list[tuple[Value, ...]]:
-    return [
-        (
-            append.stream,
-            version,
-            event.envelope.id,
-            append.category,
-            event.envelope.type,
-            event.envelope.version,
-            event.envelope.source,
-            event.envelope.time,
-            event.envelope.subject,
-            event.envelope.correlation_id,
-            event.envelope.causation_id,
-            event.envelope.traceparent,
-            append.topic,
-            event.data,
-        )
-        for append in appends
-        for version, event in enumerate(append.events, start=append.expected_version + 1)
-    ]

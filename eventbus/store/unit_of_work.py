@@ -20,8 +20,9 @@ from eventbus.errors import ConcurrencyConflict
 from eventbus.messages import Envelope, Event, Metadata
 from eventbus.observability import current_traceparent
 from eventbus.serialization import encode
-from eventbus.store.event_store import Append, EventStore, StoredEvent
+from eventbus.store.event_store import EventStore
 from eventbus.store.identifiers import new_event_id
+from eventbus.store.streams import Append, StoredEvent
 from eventbus.transport.partitioning import slot_of
 
 
