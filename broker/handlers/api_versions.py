@@ -3,8 +3,8 @@ ApiVersions (key 18), v0-4: which APIs the broker serves, in which versions.
 
 Behaviour
   - Answers with the table of handlers: what is not served is not named. Produce is named from v0 (see wire/apis).
-  - An unknown version of the request is answered with a v0 body and UNSUPPORTED_VERSION, so that the client can come
-    down.
+  - An unknown version of the request is answered with a v0 body, UNSUPPORTED_VERSION and the versions of this API
+    alone, so that the client can come down.
   - Features (v3): transaction.version is finalized at 2, so clients use transactions v2 (KIP-890); group.version at 1:
     the consumer protocol (KIP-848) is served.
 Version notes
@@ -50,6 +50,10 @@ FEATURES = (Feature("group.version", 0, 1, 1), Feature("transaction.version", 0,
 
 def answer_for(served: Iterable[ApiKey], version: int, error: ErrorCode = ErrorCode.NONE) -> ApiVersionsResponse:
     """The answer for a table of handlers, in a version of this API."""
+    if error is ErrorCode.UNSUPPORTED_VERSION:
+        return ApiVersionsResponse(error_code=error, api_keys=_rows([ApiKey.API_VERSIONS]))
+    if error is not ErrorCode.NONE:
+        return ApiVersionsResponse(error_code=error)
     return ApiVersionsResponse(
         supported_features=[
             SupportedFeatureKey(name=each.name, min_version=each.lowest, max_version=each.highest)
@@ -61,12 +65,15 @@ def answer_for(served: Iterable[ApiKey], version: int, error: ErrorCode = ErrorC
             FinalizedFeatureKey(name=each.name, min_version_level=each.finalized, max_version_level=each.finalized)
             for each in FEATURES
         ],
-        error_code=error,
-        api_keys=[
-            ApiVersion(api_key=row.api_key, min_version=row.min_version, max_version=row.max_version)
-            for row in advertised(served)
-        ],
+        api_keys=_rows(served),
     )
+
+
+def _rows(served: Iterable[ApiKey]) -> list[ApiVersion]:
+    return [
+        ApiVersion(api_key=row.api_key, min_version=row.min_version, max_version=row.max_version)
+        for row in advertised(served)
+    ]
 
 
 def check_client(context: RequestContext, request: ApiVersionsRequest) -> ErrorCode:

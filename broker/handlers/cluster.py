@@ -45,7 +45,6 @@ def handle_describe_cluster(context: RequestContext, request: DescribeClusterReq
         return DescribeClusterResponse(
             error_code=ErrorCode.MISMATCHED_ENDPOINT_TYPE if known else ErrorCode.UNSUPPORTED_ENDPOINT_TYPE,
             error_message=f"endpoint type {request.endpoint_type}: this is a broker's endpoint (1)",
-            endpoint_type=request.endpoint_type,
         )
     return DescribeClusterResponse(
         cluster_id=broker.cluster_id,

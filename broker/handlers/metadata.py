@@ -4,7 +4,8 @@ Metadata (key 3), v0-13: the broker, its topics, and where their partitions are.
 Behaviour
   - No topics in v0, null topics from v1: all topics. An empty list from v1: none.
   - A topic that is not there is created when the request allows it (always below v4) and auto.create.topics.enable is
-    on; it is there with the answer, so the client need not ask again. Else UNKNOWN_TOPIC_OR_PARTITION.
+    on; it is there with the answer, so the client need not ask again. Else UNKNOWN_TOPIC_OR_PARTITION, or
+    INVALID_TOPIC_EXCEPTION for a name that no topic can have.
   - By id: UNKNOWN_TOPIC_ID for an id that no topic has; nothing is created.
   - Every partition is led by this broker, which is its only replica.
 Version notes
@@ -15,7 +16,7 @@ DescribeTopicPartitions (key 75), v0: the same in pages (KIP-966).
 
 Behaviour
   - Topics in the order of their names, from the cursor on, response_partition_limit partitions at most; next_cursor
-    says where it goes on.
+    says where it goes on. A cursor at a negative partition: INVALID_REQUEST for every topic.
   - No topics asked: all. A topic that is not there: UNKNOWN_TOPIC_OR_PARTITION for it. Nothing is created.
 """
 
@@ -24,6 +25,7 @@ from broker.handlers import authorized_operations
 from broker.handlers.context import BrokerState, RequestContext
 from broker.identifiers import NO_TOPIC_ID, TopicId
 from broker.topics import INTERNAL_TOPICS, Partition, Topic
+from broker.topics.names import check_name
 from broker.wire.messages.metadata import (
     DescribeTopicPartitionsRequest,
     DescribeTopicPartitionsResponse,
@@ -81,9 +83,10 @@ def _find(
     topic = broker.catalog.find(name)
     if topic is not None:
         return _describe(broker, topic, operations)
-    if not may_create or name in INTERNAL_TOPICS:
-        return MetadataResponseTopic(error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=name)
     try:
+        check_name(name)
+        if not may_create or name in INTERNAL_TOPICS:
+            return MetadataResponseTopic(error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=name)
         return _describe(broker, broker.catalog.create(name, broker.config.num_partitions, {}), operations)
     except KafkaError as refused:
         return MetadataResponseTopic(error_code=refused.code, name=name)
@@ -116,10 +119,17 @@ def handle_describe_topic_partitions(
     broker = context.broker
     names = sorted({topic.name for topic in request.topics} or {topic.name for topic in broker.catalog})
     first_partition = 0
+    if request.cursor is not None and request.cursor.partition_index < 0:
+        return DescribeTopicPartitionsResponse(
+            topics=[
+                DescribeTopicPartitionsResponseTopic(error_code=ErrorCode.INVALID_REQUEST, name=topic.name)
+                for topic in request.topics
+            ]
+        )
     if request.cursor is not None:
         names = [name for name in names if name >= request.cursor.topic_name]
         if names and names[0] == request.cursor.topic_name:
-            first_partition = max(0, request.cursor.partition_index)
+            first_partition = request.cursor.partition_index
     left = max(1, min(request.response_partition_limit, PAGE_PARTITIONS_MAX))
     response = DescribeTopicPartitionsResponse()
     topics: list[DescribeTopicPartitionsResponseTopic] = []
@@ -127,7 +137,11 @@ def handle_describe_topic_partitions(
         topic = broker.catalog.find(name)
         if topic is None:
             topics.append(
-                DescribeTopicPartitionsResponseTopic(error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=name)
+                DescribeTopicPartitionsResponseTopic(
+                    error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                    name=name,
+                    topic_authorized_operations=authorized_operations.TOPIC,
+                )
             )
             continue
         if left == 0:

@@ -103,7 +103,8 @@ def _list_offset(
             response.offset, response.leader_epoch = end, partition.leader_epoch
         elif asked.timestamp in (_EARLIEST, _EARLIEST_LOCAL):
             response.offset = log.log_start_offset
-            response.leader_epoch = log.leader_epoch_at(log.log_start_offset)
+            is_empty = log.log_start_offset == log.next_offset
+            response.leader_epoch = partition.leader_epoch if is_empty else log.leader_epoch_at(log.log_start_offset)
         elif asked.timestamp not in (_LATEST_TIERED, _EARLIEST_PENDING_UPLOAD):
             by_maximum = asked.timestamp == _MAX_TIMESTAMP
             found = log.offset_of_max_timestamp() if by_maximum else log.offset_for_timestamp(asked.timestamp)

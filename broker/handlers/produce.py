@@ -28,6 +28,7 @@ from broker.handlers.context import BrokerState, ConnectionMustClose, RequestCon
 from broker.handlers.pending import Pending
 from broker.identifiers import TopicId, TopicPartition
 from broker.records import CorruptBatch, parse_header
+from broker.storage.errors import CorruptMessage, MessageTooLarge, NotOneBatch, RecordListTooLarge, StorageError
 from broker.topics import Partition, Topic
 from broker.transactions import TRANSACTIONS_V2, Producer
 from broker.wire.messages.produce import (
@@ -45,6 +46,8 @@ _ZSTD = 4
 _TRANSACTIONAL = 0x10
 _ZSTD_FROM_VERSION = 7
 _ABORTABLE_FROM_VERSION = 11
+# Refusals for what a batch is by itself; all others are answered with the start of the log, as Kafka does.
+_REFUSED_BEFORE_THE_LOG = (CorruptMessage, MessageTooLarge, NotOneBatch, RecordListTooLarge, StorageError)
 _IMPLICIT_FROM_VERSION = 12
 
 
@@ -126,7 +129,10 @@ def _append(
     try:
         appended = partition.append(records)
     except KafkaError as refused:
-        return _refusal(data.index, refused.code, refused.message)
+        refusal = _refusal(data.index, refused.code, refused.message)
+        if not isinstance(refused, _REFUSED_BEFORE_THE_LOG):
+            refusal.log_start_offset = partition.log.log_start_offset
+        return refusal
     response = PartitionProduceResponse(
         index=data.index,
         base_offset=appended.base_offset,

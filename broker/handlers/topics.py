@@ -14,8 +14,8 @@ Version notes
 DeleteTopics (key 20), v1-6.
 
 Behaviour
-  - By name, from v6 also by id (INVALID_REQUEST when both are given). Gone when it is answered; the files are removed
-    in the background.
+  - By name, from v6 also by id (INVALID_REQUEST when both are given, or neither, or one twice). Gone when it is
+    answered; the files are removed in the background.
   - UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_DELETION_DISABLED (delete.topic.enable=false),
     INVALID_TOPIC_EXCEPTION (internal topics).
 
@@ -137,13 +137,19 @@ def _check_assignments(broker: BrokerState, assignments: Sequence[Sequence[int]]
 
 def handle_delete_topics(context: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
     asked = [DeleteTopicState(name=name) for name in request.topic_names] if context.version < 6 else request.topics
-    return DeleteTopicsResponse(responses=[_delete(context, each) for each in asked])
+    times = Counter((each.name, each.topic_id) for each in asked)
+    once = {(each.name, each.topic_id): each for each in asked}
+    return DeleteTopicsResponse(
+        responses=[_delete(context, each, is_repeated=times[key] > 1) for key, each in once.items()]
+    )
 
 
-def _delete(context: RequestContext, asked: DeleteTopicState) -> DeletableTopicResult:
+def _delete(context: RequestContext, asked: DeleteTopicState, *, is_repeated: bool) -> DeletableTopicResult:
     broker = context.broker
     result = DeletableTopicResult(name=asked.name, topic_id=asked.topic_id)
     try:
+        if is_repeated:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
         topic = _to_delete(broker, asked)
         result.name, result.topic_id = topic.name, topic.id
         doomed = broker.catalog.delete(topic)
@@ -159,6 +165,8 @@ def _to_delete(broker: BrokerState, asked: DeleteTopicState) -> Topic:
     topic_id = TopicId(asked.topic_id)
     if asked.name is not None and topic_id != NO_TOPIC_ID:
         raise KafkaError(ErrorCode.INVALID_REQUEST, "You may not specify both topic name and topic id.")
+    if asked.name is None and topic_id == NO_TOPIC_ID:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "Neither topic name nor id were specified.")
     if not broker.config.delete_topic_enable:
         raise KafkaError(ErrorCode.TOPIC_DELETION_DISABLED, "delete.topic.enable is false")
     if asked.name is None:

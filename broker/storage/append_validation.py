@@ -23,6 +23,7 @@ from broker.storage.errors import (
     InvalidRecord,
     InvalidTimestamp,
     MessageTooLarge,
+    NotOneBatch,
     RecordListTooLarge,
     UnsupportedCompression,
 )
@@ -43,10 +44,10 @@ def validate_batch(batch: memoryview, config: LogConfig, now_ms: int, origin: Ap
     """
     size = len(batch)
     if size < HEADER_SIZE:
-        raise CorruptMessage(f"{size} bytes of records, a batch has at least {HEADER_SIZE}")
+        raise NotOneBatch(f"{size} bytes of records, a batch has at least {HEADER_SIZE}")
     header = parse_header(batch)
     if header.magic != MAGIC:
-        raise InvalidRecord(f"record format {header.magic} is not taken any more, {MAGIC} is")
+        raise NotOneBatch(f"record format {header.magic} is not taken any more, {MAGIC} is")
     if header.size != size:
         _refuse_size(batch, header)
     if size > config.max_message_bytes:
@@ -69,9 +70,11 @@ def validate_batch(batch: memoryview, config: LogConfig, now_ms: int, origin: Ap
 
 
 def _refuse_size(batch: memoryview, header: BatchHeader) -> None:
-    # Other bytes may be a second batch, which is the producer's mistake, or a length that was damaged on its way.
+    # Other bytes may be a second batch or half of one, which is the producer's mistake, or a length that was damaged.
+    if header.size > len(batch):
+        raise NotOneBatch(f"a batch of {header.size} bytes by its length, {len(batch)} were sent")
     if HEADER_SIZE <= header.size <= len(batch) - HEADER_SIZE and batch[header.size + 16] == MAGIC:
-        raise InvalidRecord("more than one record batch for a partition, a request has exactly one")
+        raise NotOneBatch("more than one record batch for a partition, a request has exactly one")
     raise CorruptMessage(f"a batch of {header.size} bytes by its length, {len(batch)} were sent")
 
 
@@ -79,6 +82,8 @@ def _check_clients_rules(header: BatchHeader, config: LogConfig, now_ms: int) ->
     attributes = header.attributes
     if header.is_control:
         raise InvalidRecord("a client may not write control records")
+    if header.base_offset != 0:
+        raise InvalidRecord(f"a base offset of {header.base_offset}: offsets are the log's to give, clients send 0")
     if attributes & 0x07 > 4:
         raise UnsupportedCompression(f"compression code {attributes & 0x07}, 0 to 4 are known")
     if header.producer_id >= 0:

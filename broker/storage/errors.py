@@ -7,6 +7,7 @@ What storage refuses, by whose fault it is. Each is a KafkaError: its code and i
     │   ├── MessageTooLarge          above max.message.bytes
     │   ├── RecordListTooLarge       above segment.bytes
     │   ├── InvalidRecord            a batch that breaks a rule: counts, control bits, a missing key
+    │   │   └── NotOneBatch              no whole batch of format 2, or more than one
     │   ├── InvalidTimestamp         further from now than the topic allows
     │   ├── UnsupportedCompression   a codec that is unknown, or not installed where it is needed
     │   ├── OutOfOrderSequence       a gap in the producer's sequence
@@ -49,6 +50,10 @@ class RecordListTooLarge(AppendRefused):
 class InvalidRecord(AppendRefused):
     def __init__(self, message: str) -> None:
         super().__init__(ErrorCode.INVALID_RECORD, message)
+
+
+class NotOneBatch(InvalidRecord):
+    """No whole batch, more than one, or one of a format that is not taken: nothing was looked at inside."""
 
 
 class InvalidTimestamp(AppendRefused):

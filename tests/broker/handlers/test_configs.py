@@ -112,7 +112,7 @@ def test_alter_configs_replaces_all_settings_of_a_topic(in_process: InProcessBro
     topic = in_process.state.catalog.create("t", 1, {"retention.ms": "5"})
     assert alter(in_process, TOPIC, "t", segment_ms="9") == ErrorCode.NONE
     assert topic.overrides == {"segment.ms": "9"}
-    assert alter(in_process, BROKER, "1", log_retention_hours="9") == ErrorCode.INVALID_CONFIG
+    assert alter(in_process, BROKER, "1", log_retention_hours="9") == ErrorCode.INVALID_REQUEST
 
 
 def test_resources_with_settings_are_listed(in_process: InProcessBroker) -> None:

@@ -184,3 +184,20 @@ def test_topic_partitions_are_described_in_pages(in_process: InProcessBroker) ->
             topic_name=answer.next_cursor.topic_name, partition_index=answer.next_cursor.partition_index
         )
     assert seen == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
+
+
+def test_a_topic_named_twice_in_one_deletion_stays(in_process: InProcessBroker) -> None:
+    """One answer, INVALID_REQUEST, and nothing is deleted."""
+    create(in_process, wanted("t"))
+    request = DeleteTopicsRequest(topics=[DeleteTopicState(name="t"), DeleteTopicState(name="t")])
+    (answer,) = in_process.call(request, DeleteTopicsResponse).responses
+    assert answer.error_code == ErrorCode.INVALID_REQUEST
+    assert in_process.state.catalog.find("t") is not None
+
+
+def test_a_name_that_no_topic_can_have_is_said_to_be_wrong(in_process: InProcessBroker) -> None:
+    """Metadata answers INVALID_TOPIC_EXCEPTION, whether it may create topics or not."""
+    for may_create in (False, True):
+        request = MetadataRequest(topics=[MetadataRequestTopic(name="bad name!")], allow_auto_topic_creation=may_create)
+        (topic,) = in_process.call(request, MetadataResponse).topics
+        assert topic.error_code == ErrorCode.INVALID_TOPIC_EXCEPTION

@@ -24,6 +24,7 @@ from broker.storage.errors import (
     InvalidRecord,
     InvalidTimestamp,
     MessageTooLarge,
+    NotOneBatch,
     RecordListTooLarge,
     StorageError,
     UnsupportedCompression,
@@ -80,12 +81,19 @@ def test_a_damaged_batch_is_refused(bench: LogBench, position: int, error: type[
 
 
 @pytest.mark.parametrize("size", [0, 1, 12, 60, 61, 70])
-def test_a_batch_that_is_cut_off_is_corrupt(bench: LogBench, size: int) -> None:
-    """Fewer bytes than the length says are CORRUPT_MESSAGE, down to none."""
+def test_a_batch_that_is_cut_off_is_no_batch(bench: LogBench, size: int) -> None:
+    """Fewer bytes than the length says are INVALID_RECORD, down to none, as in Apache Kafka."""
     batch = build_batch([NewRecord(b"key", b"value" * 10)], timestamp=NOW)
-    with pytest.raises(CorruptMessage) as refused:
+    with pytest.raises(NotOneBatch) as refused:
         bench.append_batch(batch[:size])
-    assert refused.value.code is ErrorCode.CORRUPT_MESSAGE
+    assert refused.value.code is ErrorCode.INVALID_RECORD
+
+
+def test_offsets_are_the_logs_to_give(bench: LogBench) -> None:
+    """A client's batch begins at offset 0, whatever it becomes in the log."""
+    batch = build_batch([NewRecord(b"key", b"value")], timestamp=NOW, base_offset=7)
+    with pytest.raises(InvalidRecord, match="base offset of 7"):
+        bench.append_batch(batch)
 
 
 def test_two_batches_for_one_partition_are_refused(bench: LogBench) -> None:
