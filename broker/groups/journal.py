@@ -110,9 +110,10 @@ class Journal:
             self.staged.put(writer, record.group_id, record.partition, record.committed)
 
     def _end(self, producer_id: int, *, committed: bool) -> None:
-        for group_id, partition, offset in self.staged.take(producer_id):
-            if committed:
-                self.offsets.put(group_id, partition, offset)
+        for each in self.staged.take(producer_id):
+            if committed and each.offset is not None:
+                self.staged.replaced(each.group_id, each.partition, each.position)
+                self.offsets.put(each.group_id, each.partition, each.offset)
 
     def _apply(self, record: CoordinatorRecord) -> None:
         match record:
@@ -155,15 +156,9 @@ class Journal:
                 batch.clear()
         if batch:
             self._log.append([encode(each) for each in batch], self._clock.now_ms())
-        for writer, groups in self.staged.by_writer():
-            staged = [
-                encode(OffsetRecord(group_id, partition, offset))
-                for group_id, offsets in groups.items()
-                for partition, offset in offsets.items()
-                if offset is not None
-            ]
-            if staged:
-                self._log.append(staged, self._clock.now_ms(), writer)
+        for writer, run in self.staged.in_order():
+            staged = [encode(OffsetRecord(each.group_id, each.partition, each.offset)) for each in run]
+            self._log.append(staged, self._clock.now_ms(), writer)
         self._log.discard_before(begin)
 
     def _live(self) -> Iterator[CoordinatorRecord]:

@@ -5,68 +5,76 @@ A producer stages offsets of a group inside its transaction (TxnOffsetCommit). T
 makes them the group's offsets, or drops them. Meanwhile they are *unstable*: a consumer that asks for stable offsets is
 told to wait, and neither expiry nor the tidying of empty groups touches them.
 
-The newest write wins: an offset that is committed, or taken back, directly while a transaction has one staged for the
-same partition replaces that one.
+The newest write wins, by its place in the log and not by the end of its transaction: an offset that is committed, or
+taken back, behind a staged one replaces that. So a slow transaction does not take a group back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from broker.groups.offset_log import Writer
 from broker.groups.values import CommittedOffset
 from broker.identifiers import TopicPartition
 
 
-class StagedOffsets:
-    """Producer → group → partition → the offset staged last; None where a direct write has replaced it."""
+@dataclass(frozen=True, slots=True)
+class StagedOffset:
+    """One staged offset; `position` counts the writes. With `offset` None a later write has replaced it."""
 
-    __slots__ = ("_by_producer", "_writers")
+    writer: Writer
+    group_id: str
+    partition: TopicPartition
+    offset: CommittedOffset | None
+    position: int
+
+
+class StagedOffsets:
+    """Producer → (group, partition) → the offset staged last."""
+
+    __slots__ = ("_by_producer", "_position")
 
     def __init__(self) -> None:
-        self._by_producer: dict[int, dict[str, dict[TopicPartition, CommittedOffset | None]]] = {}
-        self._writers: dict[int, Writer] = {}
+        self._by_producer: dict[int, dict[tuple[str, TopicPartition], StagedOffset]] = {}
+        self._position = 0
 
     def __len__(self) -> int:
-        return sum(len(offsets) for groups in self._by_producer.values() for offsets in groups.values())
+        return sum(map(len, self._by_producer.values()))
 
-    def put(self, writer: Writer, group_id: str, partition: TopicPartition, staged: CommittedOffset) -> None:
-        groups = self._by_producer.setdefault(writer.producer_id, {})
-        groups.setdefault(group_id, {})[partition] = staged
-        self._writers[writer.producer_id] = writer
+    def put(self, writer: Writer, group_id: str, partition: TopicPartition, offset: CommittedOffset) -> None:
+        self._position += 1
+        staged = StagedOffset(writer, group_id, partition, offset, self._position)
+        self._by_producer.setdefault(writer.producer_id, {})[group_id, partition] = staged
 
-    def replaced(self, group_id: str, partition: TopicPartition) -> None:
-        """Notes a direct write for *partition*."""
-        for groups in self._by_producer.values():
-            offsets = groups.get(group_id)
-            if offsets is not None and partition in offsets:
-                offsets[partition] = None
+    def replaced(self, group_id: str, partition: TopicPartition, position: int | None = None) -> None:
+        """Notes a write for *partition* at *position* (None: just now), which is newer than what was staged before."""
+        key = group_id, partition
+        for by_key in self._by_producer.values():
+            staged = by_key.get(key)
+            if staged is not None and (position is None or staged.position < position):
+                by_key[key] = StagedOffset(staged.writer, group_id, partition, None, staged.position)
 
-    def take(self, producer_id: int) -> Iterator[tuple[str, TopicPartition, CommittedOffset]]:
-        """Ends the producer's transaction and gives what it had staged."""
-        self._writers.pop(producer_id, None)
-        for group_id, offsets in self._by_producer.pop(producer_id, {}).items():
-            for partition, staged in offsets.items():
-                if staged is not None:
-                    yield group_id, partition, staged
+    def take(self, producer_id: int) -> list[StagedOffset]:
+        """Ends the producer's transaction and gives what of it has not been replaced."""
+        return [each for each in self._by_producer.pop(producer_id, {}).values() if each.offset is not None]
 
     def of(self, group_id: str) -> frozenset[TopicPartition]:
         """The partitions whose offsets are unstable in a group."""
-        return frozenset(partition for groups in self._by_producer.values() for partition in groups.get(group_id, ()))
+        return frozenset(
+            partition for by_key in self._by_producer.values() for group, partition in by_key if group == group_id
+        )
 
     def groups(self) -> frozenset[str]:
         """The groups that have something staged."""
-        return frozenset(group_id for groups in self._by_producer.values() for group_id in groups)
+        return frozenset(group_id for by_key in self._by_producer.values() for group_id, _ in by_key)
 
-    def on_topic(self, topic: str) -> Iterable[tuple[str, TopicPartition]]:
+    def on_topic(self, topic: str) -> frozenset[tuple[str, TopicPartition]]:
         """(group, partition) of everything staged for *topic*."""
-        return {
-            (group_id, partition)
-            for groups in self._by_producer.values()
-            for group_id, offsets in groups.items()
-            for partition in offsets
-            if partition.topic == topic
-        }
+        return frozenset(key for by_key in self._by_producer.values() for key in by_key if key[1].topic == topic)
 
-    def by_writer(self) -> Iterator[tuple[Writer, Mapping[str, Mapping[TopicPartition, CommittedOffset | None]]]]:
-        """Everything that is staged, for a rewriting of the log."""
-        for producer_id, groups in self._by_producer.items():
-            yield self._writers[producer_id], groups
+    def in_order(self) -> Iterator[tuple[Writer, list[StagedOffset]]]:
+        """What has not been replaced, in the order of its writing, each writer's runs together."""
+        left = (each for by_key in self._by_producer.values() for each in by_key.values() if each.offset is not None)
+        for writer, run in groupby(sorted(left, key=attrgetter("position")), key=attrgetter("writer")):
+            yield writer, list(run)

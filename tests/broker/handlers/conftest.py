@@ -54,8 +54,9 @@ class InProcessBroker:
         settings: dict[str, str] | None = None,
         files: FileSystem | None = None,
         background: Background | None = None,
+        clock: ManualClock | None = None,
     ) -> None:
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         files = files or DiskFileSystem()
         config = BrokerConfig.parse(settings or {})
         self.directory = DataDirectory.open(data_dir, files=files)
