@@ -96,7 +96,6 @@ class BrokerConfig:
         "max.incremental.fetch.session.cache.slots",
         1000,
         at_least=0,
-        acts=False,
         documentation="Fetch sessions at the same time (KIP-227).",
     )
 

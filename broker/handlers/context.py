@@ -1,13 +1,14 @@
 """What a handler is given beside its request: the broker's state, and who asks."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.clock import Clock
 from broker.config import BrokerConfig
 from broker.delayed import Purgatory
 from broker.groups import GroupCoordinator
+from broker.handlers.fetch_sessions import FetchSessions
 from broker.handlers.pending import Deferred
 from broker.storage import FileSystem
 from broker.topics import Background, Catalog, FlushGroup
@@ -40,7 +41,11 @@ class BrokerState:
     """Parked fetches, under the partitions that they wait for."""
     flushes: FlushGroup
     background: Background
+    fetch_sessions: FetchSessions = field(init=False)
     stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.fetch_sessions = FetchSessions(self.clock, self.config.max_incremental_fetch_session_cache_slots)
 
 
 @dataclass(slots=True)

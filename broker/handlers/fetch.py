@@ -8,8 +8,8 @@ Behaviour
     log's start. An error in any partition is answered at once.
   - read_committed reads to the last stable offset, and is told which transactions in what it gets were aborted; the
     client leaves their records out.
-  - Sessions (KIP-227) are not kept: the answer's session id is 0, and clients send every partition each time. A request
-    that names a session gets FETCH_SESSION_ID_NOT_FOUND.
+  - Sessions (KIP-227): see fetch_sessions.py. An incremental answer names the partitions with records, with an error,
+    or whose high watermark, last stable offset or log start has moved.
   - Errors of a partition: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, OFFSET_OUT_OF_RANGE, FENCED_LEADER_EPOCH,
     UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR.
 Version notes
@@ -19,11 +19,12 @@ Version notes
     followers (KIP-1166)
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from broker.errors import ErrorCode, KafkaError
 from broker.handlers.context import RequestContext
+from broker.handlers.fetch_sessions import INITIAL_EPOCH, FetchSession, WantedPartition
 from broker.handlers.leader_epochs import check_leader_epoch
 from broker.handlers.pending import Pending
 from broker.identifiers import TopicId
@@ -34,22 +35,22 @@ from broker.wire.messages.fetch import (
     AbortedTransaction,
     FetchableTopicResponse,
     FetchEpochEndOffset,
-    FetchPartition,
     FetchPartitionData,
     FetchRequest,
     FetchResponse,
 )
 
 _READ_COMMITTED = 1
-_NO_SESSION_EPOCHS = (0, -1)
+_TOPIC_IDS_FROM_VERSION = 13
 
 
 def handle_fetch(context: RequestContext, request: FetchRequest) -> FetchResponse | Pending[FetchResponse]:
-    if request.session_id != 0:
-        return FetchResponse(error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
-    if request.session_epoch not in _NO_SESSION_EPOCHS:
-        return FetchResponse(error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH)
-    fetch = _Fetch(context, request)
+    by_id = context.version >= _TOPIC_IDS_FROM_VERSION
+    try:
+        session = context.broker.fetch_sessions.resume(request, by_id=by_id)
+    except KafkaError as refused:
+        return FetchResponse(error_code=refused.code)
+    fetch = _Fetch(context, request, session)
     if request.max_wait_ms <= 0 or context.broker.stopping or fetch.is_satisfied():
         return fetch.answer()
     pending: Pending[FetchResponse] = Pending()
@@ -59,26 +60,30 @@ def handle_fetch(context: RequestContext, request: FetchRequest) -> FetchRespons
     return pending
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One partition of a request; `error` when it cannot be read."""
-
-    topic: str
-    topic_id: UUID
-    partition: Partition | None
-    asked: FetchPartition
-    error: ErrorCode
-
-
 class _Fetch:
     """A fetch request resolved against the catalog: can be looked at as often as its partitions move."""
 
-    __slots__ = ("_context", "_request", "_wanted")
+    __slots__ = ("_by_id", "_context", "_epoch", "_request", "_session", "_wanted")
 
-    def __init__(self, context: RequestContext, request: FetchRequest) -> None:
+    def __init__(self, context: RequestContext, request: FetchRequest, session: FetchSession | None) -> None:
         self._context = context
         self._request = request
-        self._wanted = self._resolve()
+        self._by_id = context.version >= _TOPIC_IDS_FROM_VERSION
+        self._session = session
+        self._epoch = request.session_epoch
+        if session is None:
+            self._wanted = [
+                WantedPartition(topic.topic, topic.topic_id, asked)
+                for topic in request.topics
+                for asked in topic.partitions
+            ]
+            self._resolve()
+        else:
+            self._wanted = list(session.partitions.values())
+            changes = context.broker.catalog.changes
+            if session.resolved_at != changes:
+                self._resolve()
+                session.resolved_at = changes
 
     def partitions(self) -> list[Partition]:
         return [wanted.partition for wanted in self._wanted if wanted.partition is not None]
@@ -105,58 +110,81 @@ class _Fetch:
         return missing <= 0
 
     def answer(self) -> FetchResponse:
-        responses: list[FetchableTopicResponse] = []
-        partitions: list[FetchPartitionData] = []
+        session = self._session
+        if session is None:
+            return self._full_answer()
+        if session.epoch != self._epoch:
+            # The client did not wait for this answer, and what it counts on is no longer what the session says.
+            return FetchResponse(error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH)
+        news: list[tuple[WantedPartition, FetchPartitionData]] = []
+        for wanted, data in self._read_all(wanted for wanted in self._wanted if not self._is_idle(wanted)):
+            if wanted.has_news(data):
+                news.append((wanted, data))
+        session.answered(wanted for wanted, _ in news)
+        return FetchResponse(session_id=session.id, responses=_by_topic(news))
+
+    def _full_answer(self) -> FetchResponse:
+        answers = self._read_all(self._wanted)
+        response = FetchResponse(responses=_by_topic(answers))
+        if self._epoch == INITIAL_EPOCH:
+            session = self._context.broker.fetch_sessions.create(self._wanted, by_id=self._by_id)
+            if session is not None:
+                for wanted, data in answers:
+                    wanted.has_news(data)
+                response.session_id = session.id
+        return response
+
+    def _read_all(self, partitions: Iterable[WantedPartition]) -> list[tuple[WantedPartition, FetchPartitionData]]:
         bytes_left = min(self._request.max_bytes, self._context.broker.config.fetch_max_bytes)
         nothing_yet = True
-        previous: tuple[str, UUID] | None = None
-        for wanted in self._wanted:
-            if previous != (wanted.topic, wanted.topic_id):
-                previous = (wanted.topic, wanted.topic_id)
-                partitions = []
-                responses.append(
-                    FetchableTopicResponse(topic=wanted.topic, topic_id=wanted.topic_id, partitions=partitions)
-                )
+        answers: list[tuple[WantedPartition, FetchPartitionData]] = []
+        for wanted in partitions:
             data = self._read(wanted, bytes_left, at_least_one_batch=nothing_yet)
             if isinstance(data.records, LogSlice):
                 bytes_left -= data.records.size
                 nothing_yet = False
-            partitions.append(data)
-        return FetchResponse(responses=responses)
+            answers.append((wanted, data))
+        return answers
 
-    def _resolve(self) -> list[_Wanted]:
+    def _is_idle(self, wanted: WantedPartition) -> bool:
+        """Whether the partition has certainly nothing to tell; looked at first, because most of them have not."""
+        partition = wanted.partition
+        if partition is None or wanted.told is None or wanted.error or partition.deleted:
+            return False
+        log = partition.log
+        high_watermark = log.high_watermark
+        return (
+            wanted.asked.fetch_offset == log.next_offset == high_watermark
+            and wanted.asked.last_fetched_epoch < 0
+            and wanted.told == (high_watermark, log.last_stable_offset, log.log_start_offset)
+        )
+
+    def _resolve(self) -> None:
         catalog = self._context.broker.catalog
-        by_id = self._context.version >= 13
-        resolved: list[_Wanted] = []
-        for topic_asked in self._request.topics:
-            topic_id = TopicId(topic_asked.topic_id)
-            topic = catalog.find_by_id(topic_id) if by_id else catalog.find(topic_asked.topic)
-            for asked in topic_asked.partitions:
-                partition: Partition | None = None
-                if topic is None:
-                    error = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                elif not 0 <= asked.partition < len(topic.partitions):
-                    error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                else:
-                    partition = topic.partitions[asked.partition]
-                    error = check_leader_epoch(partition, asked.current_leader_epoch)
-                resolved.append(_Wanted(topic_asked.topic, topic_asked.topic_id, partition, asked, error))
-        return resolved
+        by_id = self._by_id
+        for wanted in self._wanted:
+            topic = catalog.find_by_id(TopicId(wanted.topic_id)) if by_id else catalog.find(wanted.topic)
+            wanted.partition = None
+            if topic is None:
+                wanted.error = ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            elif not 0 <= wanted.asked.partition < len(topic.partitions):
+                wanted.error = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            else:
+                wanted.partition = topic.partitions[wanted.asked.partition]
+                wanted.error = check_leader_epoch(wanted.partition, wanted.asked.current_leader_epoch)
 
     def _readable_end(self, partition: Partition) -> int:
         if self._request.isolation_level == _READ_COMMITTED:
             return partition.log.last_stable_offset
         return partition.log.high_watermark
 
-    def _read(self, wanted: _Wanted, bytes_left: int, *, at_least_one_batch: bool) -> FetchPartitionData:
+    def _read(self, wanted: WantedPartition, bytes_left: int, *, at_least_one_batch: bool) -> FetchPartitionData:
         asked, partition = wanted.asked, wanted.partition
         if wanted.error or partition is None:
             return _refusal(asked.partition, wanted.error)
         if partition.deleted:
-            by_id = self._context.version >= 13
-            return _refusal(
-                asked.partition, ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            )
+            gone = ErrorCode.UNKNOWN_TOPIC_ID if self._by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            return _refusal(asked.partition, gone)
         log = partition.log
         data = FetchPartitionData(
             partition_index=asked.partition,
@@ -168,6 +196,9 @@ class _Fetch:
         )
         if asked.last_fetched_epoch >= 0:
             known = log.end_offset_for_epoch(asked.last_fetched_epoch)
+            if known.end_offset < 0:
+                # Nothing is known of that epoch, so the client has to find its place by time or by the log's ends.
+                return _refusal(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
             if known.leader_epoch < asked.last_fetched_epoch or known.end_offset < asked.fetch_offset:
                 data.diverging_epoch = FetchEpochEndOffset(epoch=known.leader_epoch, end_offset=known.end_offset)
                 return data
@@ -179,9 +210,7 @@ class _Fetch:
                 up_to=self._readable_end(partition),
             )
         except OffsetOutOfRange:
-            refusal = _refusal(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
-            refusal.high_watermark, refusal.log_start_offset = log.high_watermark, log.log_start_offset
-            return refusal
+            return _refusal(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
         except KafkaError as refused:
             return _refusal(asked.partition, refused.code)
         if records is not None:
@@ -218,13 +247,30 @@ class _ParkedFetch:
         self._pending.complete(self._fetch.answer())
 
 
+def _by_topic(answers: Iterable[tuple[WantedPartition, FetchPartitionData]]) -> Sequence[FetchableTopicResponse]:
+    """Neighbours of one topic come under one heading."""
+    responses: list[FetchableTopicResponse] = []
+    partitions: list[FetchPartitionData] = []
+    previous: tuple[str, UUID] | None = None
+    for wanted, data in answers:
+        if previous != (wanted.topic, wanted.topic_id):
+            previous = (wanted.topic, wanted.topic_id)
+            partitions = []
+            responses.append(
+                FetchableTopicResponse(topic=wanted.topic, topic_id=wanted.topic_id, partitions=partitions)
+            )
+        partitions.append(data)
+    return responses
+
+
 def _refusal(partition: int, error: ErrorCode) -> FetchPartitionData:
+    is_unknown = error in (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
     return FetchPartitionData(
         partition_index=partition,
         error_code=error,
         high_watermark=-1,
         last_stable_offset=-1,
         log_start_offset=-1,
-        aborted_transactions=None,
+        aborted_transactions=() if is_unknown else None,
         records=b"",
     )

@@ -146,6 +146,8 @@ class Producers:
 
         None when there is no such transaction: everything below the high watermark is stable.
         """
+        if not self._open and not self._ended:
+            return None
         if self._ended:
             self._ended = deque(pair for pair in self._ended if pair[1] >= high_watermark)
         starts = [start for start, _ in self._ended]

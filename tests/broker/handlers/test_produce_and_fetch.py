@@ -175,21 +175,6 @@ def test_a_client_with_another_leader_epoch_is_fenced(in_process: InProcessBroke
     assert fetch(in_process, fetch_request("t", 0, current_leader_epoch=3)).error_code == ErrorCode.NONE
 
 
-@pytest.mark.parametrize(
-    ("session_id", "session_epoch", "error"),
-    [
-        (7, 1, ErrorCode.FETCH_SESSION_ID_NOT_FOUND),
-        (0, 5, ErrorCode.INVALID_FETCH_SESSION_EPOCH),
-    ],
-)
-def test_fetch_sessions_are_not_kept(
-    in_process: InProcessBroker, session_id: int, session_epoch: int, error: ErrorCode
-) -> None:
-    """A client that believes in one is told so, and starts afresh."""
-    request = FetchRequest(session_id=session_id, session_epoch=session_epoch)
-    assert in_process.call(request, FetchResponse, version=12).error_code == error
-
-
 def test_unknown_places_are_refused_one_by_one(in_process: InProcessBroker) -> None:
     """The neighbours in the same request succeed."""
     in_process.state.catalog.create("t", 1, {})
