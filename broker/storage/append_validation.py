@@ -46,6 +46,8 @@ def validate_batch(batch: memoryview, config: LogConfig, now_ms: int, origin: Ap
     if size < HEADER_SIZE:
         raise NotOneBatch(f"{size} bytes of records, a batch has at least {HEADER_SIZE}")
     header = parse_header(batch)
+    if header.magic not in (0, 1, MAGIC):
+        raise CorruptMessage(f"record format {header.magic}, which nobody has written yet")
     if header.magic != MAGIC:
         raise NotOneBatch(f"record format {header.magic} is not taken any more, {MAGIC} is")
     if header.size != size:
