@@ -58,7 +58,9 @@ class Sorting:
 
     def __init__(self, handlers: Mapping[type[Event], Sequence[Invocation]], types: MessageTypes) -> None:
         self._types = types
-        self._handlers = {event.message_name.encode(): tuple(calls) for event, calls in handlers.items() if calls}
+        self._handlers = {
+            name.encode(): tuple(calls) for event, calls in handlers.items() if calls for name in event.event_names()
+        }
 
     def sort(self, record: IncomingRecord, first_offsets: Mapping[str, int]) -> "Incoming | Undecodable | Unhandled":
         """*first_offsets*: where the parts of those handlers begin that do not begin at the log's start."""

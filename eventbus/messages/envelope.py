@@ -48,27 +48,31 @@ class Envelope:
 
     def headers(self, content_type: str = JSON_CONTENT_TYPE) -> list[tuple[str, bytes]]:
         """The record's headers; what is None is left out."""
-        found = [
-            ("content-type", content_type.encode()),
-            ("ce_specversion", b"1.0"),
-            ("ce_id", self.id.encode()),
-            ("ce_type", self.type.encode()),
-            ("ce_source", self.source.encode()),
-            ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()),
-            ("ce_eventversion", b"%d" % self.version),
-        ]
+        return [(name, value.encode()) for name, value in self.header_texts(content_type)]
+
+    def header_texts(self, content_type: str = JSON_CONTENT_TYPE) -> tuple[tuple[str, str], ...]:
+        """The headers as the outbox keeps them, not yet encoded."""
+        found = (
+            ("content-type", content_type),
+            ("ce_specversion", "1.0"),
+            ("ce_id", self.id),
+            ("ce_type", self.type),
+            ("ce_source", self.source),
+            ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z")),
+            ("ce_eventversion", str(self.version)),
+        )
         if self.subject is not None:
-            found.append(("ce_subject", self.subject.encode()))
+            found += (("ce_subject", self.subject),)
         if self.stream is not None:
-            found.append(("ce_stream", self.stream.encode()))
+            found += (("ce_stream", self.stream),)
         if self.stream_version is not None:
-            found.append(("ce_streamversion", b"%d" % self.stream_version))
+            found += (("ce_streamversion", str(self.stream_version)),)
         if self.correlation_id is not None:
-            found.append(("ce_correlationid", self.correlation_id.encode()))
+            found += (("ce_correlationid", self.correlation_id),)
         if self.causation_id is not None:
-            found.append(("ce_causationid", self.causation_id.encode()))
+            found += (("ce_causationid", self.causation_id),)
         if self.traceparent is not None:
-            found.append(("traceparent", self.traceparent.encode()))
+            found += (("traceparent", self.traceparent),)
         return found
 
     @classmethod

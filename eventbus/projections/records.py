@@ -16,7 +16,7 @@ class RecordDecoder:
 
     def __init__(self, projection: type[AnyProjection], types: MessageTypes) -> None:
         self._types = types
-        self._wanted = {event.message_name.encode(): event for event in projection.event_types()}
+        self._wanted = {name.encode(): event for event in projection.event_types() for name in event.event_names()}
 
     def decode(self, record: IncomingRecord) -> ProjectedEvent | None:
         """The event in *record*; None: not one that the projection takes. Raises UndecodableMessage."""

@@ -2,7 +2,7 @@
 From a name on the wire to a class: the events that one application knows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pydantic import JsonValue
@@ -18,24 +18,25 @@ _NO_UPCASTERS: Final = Upcasters()
 
 class MessageTypes:
     """
-    The events of one application by their names; there is no global table.
+    The events of one application by their names, those of before included; there is no global table.
 
     Raises DefinitionError with every fault found: two classes of one name, missing or needless upcasters.
     """
 
-    __slots__ = ("_classes", "_upcasters")
+    __slots__ = ("_classes", "_events", "_upcasters")
 
     def __init__(self, events: Iterable[type[Event]], upcasters: Upcasters = _NO_UPCASTERS) -> None:
         classes: dict[str, type[Event]] = {}
         faults: list[str] = []
-        for event in events:
-            other = classes.setdefault(event.message_name, event)
-            if other is not event:
-                faults.append(
-                    f"two classes are the event {event.message_name!r}: {_named(other)} and {_named(event)}: "
-                    "use one, or give one of them another name="
-                )
-        for event in classes.values():
+        self._events = tuple(dict.fromkeys(events))
+        for event in self._events:
+            for name in event.event_names():
+                other = classes.setdefault(name, event)
+                if other is not event:
+                    faults.append(
+                        f"two classes are the event {name!r}: {_named(other)} and {_named(event)}: "
+                        "use one, or give one of them another name="
+                    )
             faults += upcasters.faults(event)
         if faults:
             raise DefinitionError("\n".join(faults))
@@ -44,6 +45,9 @@ class MessageTypes:
 
     def __contains__(self, name: str) -> bool:
         return name in self._classes
+
+    def __iter__(self) -> Iterator[type[Event]]:
+        return iter(self._events)
 
     def get(self, name: str) -> type[Event] | None:
         """The class of the event *name*; None: unknown here."""
@@ -68,7 +72,7 @@ class MessageTypes:
                 "here: deploy the newer class first"
             )
         older = _object(envelope, data)
-        newer = self._upcasters.upcast(envelope.type, envelope.version, cls.message_version, older)
+        newer = self._upcasters.upcast(cls, envelope.version, older)
         # Through JSON again, so that an upcast event is validated by exactly the rules of one that was read.
         return decode(cls, to_json(newer))
 

@@ -58,25 +58,29 @@ def find_upcasters(modules: Iterable[ModuleType]) -> Iterator[Upcaster]:
 
 
 class Upcasters:
-    """The chains of one application. Raises DefinitionError where two upcasters claim one step."""
+    """
+    The chains of one application. Raises DefinitionError where two upcasters claim one step.
 
-    __slots__ = ("_steps",)
+    An event that had another name before has one chain: a step may be marked with any of its names.
+    """
+
+    __slots__ = ("_chains", "_steps")
 
     def __init__(self, upcasters: Iterable[Upcaster] = ()) -> None:
         steps: dict[str, dict[int, Upcaster]] = {}
         for upcaster in upcasters:
-            chain = steps.setdefault(upcaster.name, {})
-            other = chain.setdefault(upcaster.from_version, upcaster)
+            other = steps.setdefault(upcaster.name, {}).setdefault(upcaster.from_version, upcaster)
             if other is not upcaster:
-                raise DefinitionError(
-                    f"{upcaster.name} version {upcaster.from_version} has two upcasters: "
-                    f"{other.place} and {upcaster.place}"
-                )
+                raise DefinitionError(_two(upcaster.name, other, upcaster))
         self._steps: Mapping[str, Mapping[int, Upcaster]] = steps
+        self._chains: dict[type[Event], Mapping[int, Upcaster]] = {}
 
     def faults(self, event: type[Event]) -> list[str]:
         """What is missing, or too much, for *event*: a sentence each."""
-        chain = self._steps.get(event.message_name, {})
+        try:
+            chain = self._chain(event)
+        except DefinitionError as error:
+            return [str(error)]
         found = [
             f"{event.message_name} is version {event.message_version}, and nothing turns version {version} into "
             f"{version + 1}: add @upcasts({event.message_name!r}, from_version={version})"
@@ -84,19 +88,22 @@ class Upcasters:
             if version not in chain
         ]
         found += [
-            f"{upcaster.place}: @upcasts({event.message_name!r}, from_version={version}) leads beyond version "
+            f"{upcaster.place}: @upcasts({upcaster.name!r}, from_version={version}) leads beyond version "
             f"{event.message_version}, which is the newest"
             for version, upcaster in sorted(chain.items())
             if version >= event.message_version
         ]
         return found
 
-    def upcast(self, name: str, version: int, to_version: int, data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    def upcast(self, event: type[Event], version: int, data: dict[str, JsonValue]) -> dict[str, JsonValue]:
         """
-        *data* in the shape of *to_version*. Raises UndecodableMessage when a step fails on these data or is missing.
+        *data* of *version* in the shape of the class *event*.
+
+        Raises UndecodableMessage when a step fails on these data or is missing, as one from version 0 always is.
         """
-        chain = self._steps.get(name, {})
-        for step in range(version, to_version):
+        chain = self._chain(event)
+        name = event.message_name
+        for step in range(version, event.message_version):
             upcaster = chain.get(step)
             if upcaster is None:
                 raise UndecodableMessage(f"{name} v{step}: nothing turns it into version {step + 1}")
@@ -107,3 +114,20 @@ class Upcasters:
                     f"{name} v{step}: the upcaster {upcaster.place} failed: {type(error).__name__}: {error}"
                 ) from error
         return data
+
+    def _chain(self, event: type[Event]) -> Mapping[int, Upcaster]:
+        known = self._chains.get(event)
+        if known is not None:
+            return known
+        chain: dict[int, Upcaster] = {}
+        for name in event.event_names():
+            for version, upcaster in self._steps.get(name, {}).items():
+                other = chain.setdefault(version, upcaster)
+                if other is not upcaster:
+                    raise DefinitionError(_two(event.message_name, other, upcaster))
+        self._chains[event] = chain
+        return chain
+
+
+def _two(name: str, one: Upcaster, other: Upcaster) -> str:
+    return f"{name} version {other.from_version} has two upcasters: {one.place} and {other.place}"

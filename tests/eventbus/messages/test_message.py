@@ -57,6 +57,32 @@ def test_unknown_fields_are_ignored() -> None:
     assert OrderPlaced.model_validate({"order_id": "o-1", "total": 5, "currency": "EUR"}).total == 5
 
 
+def test_a_class_can_refuse_unknown_fields_and_so_do_those_derived_from_it() -> None:
+    """Where a field that nobody reads would be a mistake."""
+
+    class Strict(Event, extra="forbid"):
+        order_id: str
+
+    class Stricter(Strict):
+        total: Decimal
+
+    with pytest.raises(ValidationError, match="currency"):
+        Stricter.model_validate({"order_id": "o-1", "total": 5, "currency": "EUR"})
+
+
+def test_an_event_knows_the_names_that_it_had() -> None:
+    """Today's first; a derived class has names of its own."""
+
+    class Placed(Event, name="OrderPlaced", aliases=["OrderCreated", "orders.Created", "OrderCreated"]):
+        pass
+
+    class Derived(Placed):
+        pass
+
+    assert Placed.event_names() == ("OrderPlaced", "OrderCreated", "orders.Created")
+    assert Derived.event_names() == ("Derived",)
+
+
 def test_topic_and_key_are_inherited_and_the_name_is_not() -> None:
     """A service's events can share a class that says where they go."""
     event = Authorized(customer_id="c-1", amount=1)
@@ -80,6 +106,9 @@ def test_a_query_names_its_answer_as_a_class_or_as_a_string() -> None:
         ({"version": 0}, "version=0 of Bad: versions are counted from 1"),
         ({"name": "a b"}, "the message name 'a b' cannot travel"),
         ({"topic": ""}, "topic='' is no topic"),
+        ({"aliases": ["a b"]}, "the message name 'a b' cannot travel"),
+        ({"aliases": ["Bad"]}, "'Bad' is its name, and need not be among its aliases"),
+        ({"aliases": "Good"}, "aliases='Good' is one name: write aliases=['Good']"),
         ({"frozen": False}, "messages are frozen"),
     ],
 )

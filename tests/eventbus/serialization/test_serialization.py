@@ -129,6 +129,69 @@ def test_two_classes_of_one_name_are_refused() -> None:
         MessageTypes([OrderPlaced, other], Upcasters(STEPS))
 
 
+class Shipped(Event, version=3, aliases=["Sent", "Posted"]):
+    address: str
+
+
+@upcasts("Posted", from_version=1)
+def with_street(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"street": data["to"]}
+
+
+@upcasts("Shipped", from_version=2)
+def with_address(data: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"address": data["street"]}
+
+
+RENAMED = (Upcaster("Posted", 1, with_street), Upcaster("Shipped", 2, with_address))
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "data"),
+    [
+        ("Posted", 1, b'{"to":"Elm Street"}'),
+        ("Sent", 2, b'{"street":"Elm Street"}'),
+        ("Posted", 3, b'{"address":"Elm Street"}'),
+        ("Shipped", 3, b'{"address":"Elm Street"}'),
+    ],
+)
+def test_an_older_name_finds_the_class_and_its_versions_are_one_chain(name: str, version: int, data: bytes) -> None:
+    """A rename changes no version, and an upcaster may be marked with any of the names."""
+    types = MessageTypes([Shipped], Upcasters(RENAMED))
+    assert types.decode(envelope(version, name), data) == Shipped(address="Elm Street")
+    assert types.get(name) is Shipped
+    assert list(types) == [Shipped]
+
+
+def test_upcasters_of_one_step_under_two_names_are_refused() -> None:
+    """It is one step."""
+    with pytest.raises(DefinitionError, match=r"Shipped version 2 has two upcasters: .*:\d+ and .*:\d+"):
+        MessageTypes([Shipped], Upcasters((*RENAMED, Upcaster("Sent", 2, with_street))))
+
+
+def test_an_alias_that_is_another_class_is_refused() -> None:
+    """Bytes could be read as either."""
+    sent = type(Event)("Sent", (Event,), {"__module__": "elsewhere", "__qualname__": "Sent"})
+    with pytest.raises(DefinitionError, match=r"two classes are the event 'Sent': .*Shipped .* and elsewhere\.Sent"):
+        MessageTypes([Shipped, sent], Upcasters(RENAMED))
+
+
+def test_two_services_may_read_one_event_as_different_classes() -> None:
+    """Each takes the fields that it needs, under the name that travels."""
+    ours = type(Event)("Billed", (Event,), {"__module__": "a", "__annotations__": {"amount": Decimal}}, name="Paid")
+    theirs = type(Event)("Paid", (Event,), {"__module__": "b", "__annotations__": {"payment_id": str}})
+    data = b'{"payment_id":"p-1","amount":"5"}'
+    assert MessageTypes([ours]).decode(envelope(1, "Paid"), data) == ours(amount=Decimal(5))
+    assert MessageTypes([theirs]).decode(envelope(1, "Paid"), data) == theirs(payment_id="p-1")
+
+
+def test_unknown_fields_are_refused_where_the_class_says_so() -> None:
+    """The dead letter names the field."""
+    strict = type(Event)("Strict", (Event,), {"__module__": "a", "__annotations__": {"amount": int}}, extra="forbid")
+    with pytest.raises(UndecodableMessage, match="Strict v1: currency: Extra inputs are not permitted"):
+        decode(strict, b'{"amount":5,"currency":"secret"}')
+
+
 def test_upcasters_are_found_where_they_are_defined() -> None:
     """An imported one does not count twice."""
     home, elsewhere = ModuleType(__name__), ModuleType("elsewhere")
