@@ -3,7 +3,8 @@ OffsetCommit (key 8), v2-10: where a group goes on reading.
 
 Behaviour
   - From a member of the current generation, or with generation -1 and no member id from a consumer that assigns itself.
-    As durable as records.
+  - As durable as records: with log.flush.before.ack the answer waits until the commit is on the disk. When the fsync
+    fails, COORDINATOR_NOT_AVAILABLE: the commit may be there after a restart.
   - A partition that is not there: UNKNOWN_TOPIC_OR_PARTITION (UNKNOWN_TOPIC_ID from v10); the others are committed.
     Metadata above offset.metadata.max.bytes: OFFSET_METADATA_TOO_LARGE.
 Version notes
@@ -29,8 +30,10 @@ from uuid import UUID
 from broker.errors import ErrorCode
 from broker.groups import CommitRequest, CommittedOffset, OffsetToCommit
 from broker.handlers.context import BrokerState, RequestContext
+from broker.handlers.pending import Pending
 from broker.identifiers import TopicId, TopicPartition
 from broker.topics import Topic
+from broker.transactions import GROUP_OFFSETS_TOPIC
 from broker.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetCommitRequestTopic,
@@ -61,7 +64,9 @@ class _Commit:
     response: OffsetCommitResponsePartition
 
 
-def handle_offset_commit(context: RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse:
+def handle_offset_commit(
+    context: RequestContext, request: OffsetCommitRequest
+) -> OffsetCommitResponse | Pending[OffsetCommitResponse]:
     offsets: dict[TopicPartition, OffsetToCommit] = {}
     commits: list[_Commit] = []
     topics = [_commit_topic(context, asked, offsets, commits) for asked in request.topics]
@@ -78,7 +83,27 @@ def handle_offset_commit(context: RequestContext, request: OffsetCommitRequest) 
         )
         for commit in commits:
             commit.response.error_code = errors[commit.partition]
-    return OffsetCommitResponse(topics=topics)
+    written = [commit.response for commit in commits if not commit.response.error_code]
+    return _when_flushed(context.broker, OffsetCommitResponse(topics=topics), written)
+
+
+def _when_flushed(
+    broker: BrokerState, response: OffsetCommitResponse, written: Sequence[OffsetCommitResponsePartition]
+) -> OffsetCommitResponse | Pending[OffsetCommitResponse]:
+    topic = broker.catalog.find(GROUP_OFFSETS_TOPIC)
+    if not written or topic is None or not topic.config.flush_before_ack:
+        return response
+    pending: Pending[OffsetCommitResponse] = Pending()
+
+    def flushed(error: ErrorCode) -> None:
+        if error:
+            for answer in written:
+                answer.error_code = ErrorCode.COORDINATOR_NOT_AVAILABLE
+        pending.complete(response)
+
+    partition = topic.partitions[0]
+    broker.flushes.wait(partition, partition.log.next_offset - 1, flushed)
+    return pending
 
 
 def _commit_topic(

@@ -73,6 +73,7 @@ class Broker:
         offset_log = PartitionOffsetLog(
             catalog,
             self._workers,
+            flushes,
             segment_bytes=config.offsets_topic_segment_bytes,
             partitions=config.offsets_topic_num_partitions,
         )

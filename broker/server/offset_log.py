@@ -5,17 +5,25 @@ from collections.abc import Iterator, Sequence
 from broker.groups import GroupCoordinator, LogEntry, LogRecord, StagedRecord, Writer, WriterEnd
 from broker.records import Marker, MarkerKind, NewRecord, build_batch, build_marker, parse_marker
 from broker.server.internal_topic import InternalTopic
-from broker.topics import Background, Catalog
-from broker.transactions import Producer
-
-TOPIC = "__consumer_offsets"
+from broker.topics import Background, Catalog, FlushGroup
+from broker.transactions import GROUP_OFFSETS_TOPIC, Producer
 
 
 class PartitionOffsetLog:
-    """Implements the `OffsetLog` port of groups."""
+    """Implements the `OffsetLog` port of groups. With log.flush.before.ack its records are synced before the answer."""
 
-    def __init__(self, catalog: Catalog, background: Background, *, segment_bytes: int, partitions: int) -> None:
-        self._topic = InternalTopic(catalog, background, TOPIC, segment_bytes=segment_bytes, partitions=partitions)
+    def __init__(
+        self, catalog: Catalog, background: Background, flushes: FlushGroup, *, segment_bytes: int, partitions: int
+    ) -> None:
+        self._topic = InternalTopic(
+            catalog,
+            background,
+            flushes,
+            GROUP_OFFSETS_TOPIC,
+            segment_bytes=segment_bytes,
+            partitions=partitions,
+            overrides={},
+        )
 
     @property
     def start_offset(self) -> int:

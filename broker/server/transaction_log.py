@@ -16,7 +16,16 @@ class PartitionTransactionLog:
     def __init__(
         self, catalog: Catalog, background: Background, flushes: FlushGroup, *, segment_bytes: int, partitions: int
     ) -> None:
-        self._topic = InternalTopic(catalog, background, TOPIC, segment_bytes=segment_bytes, partitions=partitions)
+        self._topic = InternalTopic(
+            catalog,
+            background,
+            flushes,
+            TOPIC,
+            segment_bytes=segment_bytes,
+            partitions=partitions,
+            # The decisions that have to be on the disk before they are acted on say so: when_durable().
+            overrides={"flush.before.ack": "false"},
+        )
         self._flushes = flushes
 
     @property

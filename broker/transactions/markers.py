@@ -88,9 +88,9 @@ class PartitionMarkers:
                 if place.topic == GROUP_OFFSETS_TOPIC:
                     self._groups.end_transaction(producer, marker)
                 else:
-                    offset = self._append(partition, producer, marker)
-                    if partition.log.config.flush_before_ack:
-                        unsynced.append((place, partition, offset))
+                    self._append(partition, producer, marker)
+                if partition.log.config.flush_before_ack:
+                    unsynced.append((place, partition, partition.log.next_offset - 1))
             except KafkaError as refused:
                 if refused.code is ErrorCode.INVALID_PRODUCER_EPOCH:
                     # A later incarnation has written there, so this transaction has been ended before.
@@ -121,14 +121,14 @@ class PartitionMarkers:
                     place = TopicPartition(partition.topic, partition.index)
                     yield place, Producer(state.producer_id, state.producer_epoch)
 
-    def _append(self, partition: Partition, producer: Producer, marker: Marker) -> int:
+    def _append(self, partition: Partition, producer: Producer, marker: Marker) -> None:
         batch = build_marker(
             marker,
             timestamp=self._clock.now_ms(),
             producer_id=producer.producer_id,
             producer_epoch=producer.producer_epoch,
         )
-        return partition.append(memoryview(batch), AppendOrigin.COORDINATOR).last_offset
+        partition.append(memoryview(batch), AppendOrigin.COORDINATOR)
 
     def _find(self, place: TopicPartition) -> Partition | None:
         topic = self._catalog.find(place.topic)

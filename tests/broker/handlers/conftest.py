@@ -63,10 +63,10 @@ class InProcessBroker:
         background = background or InlineBackground()
         parked = Purgatory()
         catalog = Catalog(self.directory, files=files, clock=self.clock, config=config, parked=parked)
-        log = PartitionOffsetLog(catalog, background, segment_bytes=1 << 20, partitions=1)
+        flushes = FlushGroup(background, self.clock)
+        log = PartitionOffsetLog(catalog, background, flushes, segment_bytes=1 << 20, partitions=1)
         groups = GroupCoordinator(log=log, clock=self.clock, config=config, topics=catalog)
         groups.load()
-        flushes = FlushGroup(background, self.clock)
         transactions = TransactionCoordinator(
             log=PartitionTransactionLog(catalog, background, flushes, segment_bytes=1 << 20, partitions=1),
             participants=PartitionMarkers(
