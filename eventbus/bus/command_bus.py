@@ -7,7 +7,6 @@ from typing import Final
 from uuid import uuid4
 
 from eventbus.clock import Clock
-from eventbus.database import CommandInbox
 from eventbus.errors import ConcurrencyConflict, DefinitionError
 from eventbus.handlers import Invocation, current_scope
 from eventbus.messages import Command, Message, Metadata, Receipt
@@ -20,7 +19,7 @@ from eventbus.observability import (
     command_span,
     current_traceparent,
 )
-from eventbus.store import Transaction, Transactions
+from eventbus.store import CommandRepeated, Transaction, Transactions
 
 _ID_CHARACTERS_MAX: Final = 200
 
@@ -34,21 +33,19 @@ class CommandBus:
     what that handler's aggregates have recorded so far: send commands to other aggregates than those that are loaded.
     """
 
-    __slots__ = ("_clock", "_counters", "_inbox", "_invocations", "_source", "_transactions")
+    __slots__ = ("_clock", "_counters", "_invocations", "_source", "_transactions")
 
     def __init__(
         self,
         source: str,
         invocations: Mapping[type[Message], Invocation],
         transactions: Transactions,
-        inbox: CommandInbox,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self._source = source
         self._invocations = invocations
         self._transactions = transactions
-        self._inbox = inbox
         self._clock = clock
         self._counters = counters
 
@@ -91,24 +88,27 @@ class CommandBus:
             # A conflict is the outer message's to retry: its transaction cannot be half done again.
             return await self._handle(invocation, command, metadata, key, scope.unit_of_work.transaction)
         retries = invocation.definition.options.retries_on_conflict
+        lazily = True
         while True:
             try:
-                async with self._transactions.begin() as transaction:
+                async with self._transactions.begin(lazily=lazily) as transaction:
                     return await self._handle(invocation, command, metadata, key, transaction)
-            except _HandledMeanwhile as first:
-                self._counters.add(COMMANDS_REPEATED, type=metadata.type)
-                return first.receipt
-            except ConcurrencyConflict:
+            except (ConcurrencyConflict, CommandRepeated) as error:
+                if isinstance(error, CommandRepeated) and error.command_id == key:
+                    self._counters.add(COMMANDS_REPEATED, type=metadata.type)
+                    return Receipt.model_validate_json(error.receipt)
                 if retries == 0:
                     raise
                 retries -= 1
+                # In a transaction of its own, which on SQLite keeps everybody else out: there it is the last time.
+                lazily = False
                 self._counters.add(COMMANDS_RETRIED, type=metadata.type)
 
     async def _handle(
         self, invocation: Invocation, command: Command, metadata: Metadata, key: str | None, transaction: Transaction
     ) -> Receipt:
         if key is not None:
-            earlier = await self._inbox.find(transaction.connection, key)
+            earlier = await transaction.find_command(key)
             if earlier is not None:
                 self._counters.add(COMMANDS_REPEATED, type=metadata.type)
                 return Receipt.model_validate_json(earlier)
@@ -117,9 +117,7 @@ class CommandBus:
         await unit_of_work.complete()
         receipt = Receipt(command_id=metadata.id, event_ids=tuple(unit_of_work.event_ids))
         if key is not None:
-            first = await self._inbox.record(transaction.connection, key, receipt.model_dump_json())
-            if first is not None:
-                raise _HandledMeanwhile(Receipt.model_validate_json(first))
+            transaction.remember_command(key, receipt.model_dump_json())
         return receipt
 
     def _metadata(self, command: Command, id: str | None) -> Metadata:
@@ -136,11 +134,3 @@ class CommandBus:
             causation_id=None if outer is None else outer.id,
             traceparent=current_traceparent() or (None if outer is None else outer.traceparent),
         )
-
-
-class _HandledMeanwhile(Exception):
-    """No error: it rolls this transaction back and carries the first receipt out."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        super().__init__(receipt.command_id)
-        self.receipt = receipt

@@ -37,7 +37,7 @@ class EventBus:
             if scope.unit_of_work is None:
                 raise DefinitionError(f"a query changes nothing, and the handler of {scope.metadata.type} publishes")
             return scope.unit_of_work.publish(event, topic=topic, key=event.partition_key())
-        async with self._transactions.begin() as transaction:
+        async with self._transactions.begin(lazily=True) as transaction:
             unit_of_work = transaction.unit_of_work(self._metadata())
             event_id = unit_of_work.publish(event, topic=topic, key=event.partition_key())
             await unit_of_work.complete()

@@ -4,6 +4,7 @@ What has been handled already: messages by consumer, and commands by an id of th
 Both are rows of the effect's own transaction, so an effect and the memory of it are there together or not at all.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert, Value
 from eventbus.database.dialects import Statement, as_list, insert_into
+from eventbus.database.direct import Direct, PostgresqlDriver
 from eventbus.database.tables import commands
 from eventbus.database.times import UtcTime
 
@@ -32,6 +34,8 @@ _ADMIT: Final = Statement(
 )
 
 INSERT_COMMANDS: Final = BatchInsert(commands, "command_id", "receipt", "recorded_at")
+_FIND_ON_SQLITE: Final = "SELECT receipt FROM eventbus_commands WHERE command_id = ?"
+_FIND_ON_POSTGRESQL: Final = "SELECT receipt FROM eventbus_commands WHERE command_id = $1"
 
 
 def command_row(command_id: str, receipt: str) -> tuple[Value, ...]:
@@ -65,6 +69,20 @@ class CommandInbox:
             select(commands.c.receipt).where(commands.c.command_id == command_id)
         )
         return receipt
+
+    @staticmethod
+    def finding(command_id: str) -> Direct[str | None]:
+        """The same as `find`, without SQLAlchemy and outside of any transaction."""
+
+        def on_sqlite(database: sqlite3.Connection) -> str | None:
+            found = database.execute(_FIND_ON_SQLITE, (command_id,)).fetchone()
+            return None if found is None else str(found[0])
+
+        async def on_postgresql(driver: PostgresqlDriver) -> str | None:
+            found = await driver.fetch(_FIND_ON_POSTGRESQL, command_id)
+            return str(found[0][0]) if found else None
+
+        return Direct(on_sqlite, on_postgresql)
 
     async def record(self, connection: AsyncConnection, command_id: str, receipt: str) -> str | None:
         """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic_core import to_json
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -206,7 +207,7 @@ def outbox_values(row: OutboxRow) -> tuple[Value, ...]:
         row.payload,
         row.topic,
         row.key,
-        json.dumps(row.headers, ensure_ascii=False),
+        to_json(row.headers).decode(),
         row.slot,
         row.stream_version,
         row.created_at,

@@ -32,7 +32,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 def time_to_text(time: datetime) -> str:
     """An aware time as SQLite holds it."""
-    return _aware(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _aware(time).astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def time_from_text(text: str) -> datetime:

@@ -164,6 +164,7 @@ class Provided:
         return Provider(
             lambda scope: factory.make(*[get(scope) for get in gets]),
             needs_transaction=any(provider.needs_transaction for provider in providers),
+            needs_connection=any(provider.needs_connection for provider in providers),
             way=factory.way,
         )
 

