@@ -251,7 +251,7 @@ class GroupCoordinator:
         self, group_id: str, partitions: Sequence[TopicPartition]
     ) -> tuple[ErrorCode, dict[TopicPartition, ErrorCode]]:
         """Takes commits back, but not those that a member is using: GROUP_SUBSCRIBED_TO_TOPIC."""
-        group = self._consumers.find(group_id) or self._groups.get(group_id)
+        group = self._find(group_id)
         if group is None:
             return ErrorCode.GROUP_ID_NOT_FOUND, {}
         if isinstance(group, Group) and len(group) and group.protocol_type != CONSUMER:
@@ -292,7 +292,7 @@ class GroupCoordinator:
 
     def delete(self, group_id: str) -> ErrorCode:
         """Deletes a group without members, and its offsets."""
-        group = self._consumers.find(group_id) or self._groups.get(group_id)
+        group = self._find(group_id)
         if group is None:
             return ErrorCode.GROUP_ID_NOT_FOUND
         if group.state not in (GroupState.EMPTY, ConsumerGroupState.EMPTY):
@@ -385,6 +385,10 @@ class GroupCoordinator:
                 message=f"there are {self._config.group_max_count} groups already (group.max.count)",
             )
         return None
+
+    def _find(self, group_id: str) -> Group | ConsumerGroup | None:
+        consumers = self._consumers.find(group_id)
+        return self._groups.get(group_id) if consumers is None else consumers
 
     def _are_too_many(self) -> bool:
         return len(self._groups) + len(self._consumers) >= self._config.group_max_count
