@@ -5,6 +5,7 @@ from broker.records.compression import Compression, CompressionUnavailable, Unde
 from broker.records.control import Marker, MarkerKind, build_marker, parse_marker
 from broker.records.header import BatchHeader, CorruptBatch, TimestampType, parse_header
 from broker.records.record import NewRecord, Record
+from broker.records.survivors import PackedRecord, batch_of_survivors, packed_records
 
 __all__ = [
     "BatchHeader",
@@ -14,13 +15,16 @@ __all__ = [
     "Marker",
     "MarkerKind",
     "NewRecord",
+    "PackedRecord",
     "Record",
     "RecordBatch",
     "TimestampType",
     "UndecodableRecords",
+    "batch_of_survivors",
     "build_batch",
     "build_marker",
     "iterate_batches",
+    "packed_records",
     "parse_header",
     "parse_marker",
 ]

@@ -10,7 +10,8 @@ Layout (big-endian)
     21  i16  attributes               bits 0-2 compression, 3 log append time, 4 transactional, 5 control,
                                       6 delete horizon
     23  i32  last offset delta        last offset = base offset + delta, even when compaction removed the last record
-    27  i64  base timestamp           of the first record, ms
+    27  i64  base timestamp           of the first record, ms; with bit 6 the delete horizon stands here, the records'
+                                      timestamps count from it
     35  i64  max timestamp            the largest, or the append time
     43  i64  producer id              -1: not idempotent
     51  i16  producer epoch
@@ -42,6 +43,7 @@ _COMPRESSION_MASK = 0x07
 _LOG_APPEND_TIME_BIT = 0x08
 _TRANSACTIONAL_BIT = 0x10
 _CONTROL_BIT = 0x20
+DELETE_HORIZON_BIT = 0x40
 
 _HEADER = Struct(">qiibIhiqqqhii")
 _I64 = Struct(">q")
@@ -119,6 +121,11 @@ class BatchHeader(NamedTuple):
     @property
     def is_control(self) -> bool:
         return bool(self.attributes & _CONTROL_BIT)
+
+    @property
+    def delete_horizon_ms(self) -> int | None:
+        """From when on compaction may drop the batch's tombstones, or its marker; None when it has set no time yet."""
+        return self.base_timestamp if self.attributes & DELETE_HORIZON_BIT else None
 
     @property
     def has_producer_id(self) -> bool:

@@ -34,6 +34,10 @@ class LogConfig:
     """cleanup.policy has delete."""
     compacts: bool = False
     """cleanup.policy has compact."""
+    min_cleanable_dirty_ratio: float = 0.5
+    min_compaction_lag_ms: int = 0
+    max_compaction_lag_ms: int = _NEVER
+    delete_retention_ms: int = _DAY_MS
     flush_messages: int = _NEVER
     flush_ms: int = _NEVER
     flush_before_ack: bool = False

@@ -8,7 +8,7 @@ Offsets, ascending
     next offset          the next batch gets it
     recovery point       everything below was synced
 
-Threads    all calls on one thread, but for PendingFlush.run() and DeletedSegment.remove()
+Threads    all calls on one thread, but for PendingFlush.run(), Compaction.run() and DeletedSegment.remove()
 Failures   a write that fails is cut off again and refused, and the next append tries again; after a failed fsync nobody
            knows what the disk has, so the log takes no appends until it is opened again. Reads go on in both cases
 Source     Kafka's UnifiedLog and LocalLog
@@ -31,7 +31,10 @@ from broker.records import (
 )
 from broker.records.header import assign_position, stamp_log_append_time
 from broker.storage.append_validation import AppendOrigin, validate_batch
+from broker.storage.compaction import Compaction
+from broker.storage.compactions import Compactions
 from broker.storage.config import LogConfig
+from broker.storage.dirt import Dirt
 from broker.storage.errors import InvalidRecord, OffsetOutOfRange, StorageError
 from broker.storage.files import FileSystem, write_atomically
 from broker.storage.flushing import Flushing, PendingFlush
@@ -78,6 +81,7 @@ class PartitionLog:
         config: LogConfig,
         recovery_point: int,
         log_start_offset: int,
+        clean_offset: int,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -95,6 +99,8 @@ class PartitionLog:
         self._high_watermark = loaded.next_offset
         self._offline: str | None = None
         self._reader = Reader(loaded.segments)
+        self._saved_at: tuple[int, int, int] | None = None
+        self._compactions = Compactions(directory, loaded.segments, files, min(clean_offset, loaded.next_offset))
 
     @classmethod
     def open(
@@ -107,6 +113,7 @@ class PartitionLog:
         clean: bool,
         recovery_point: int = 0,
         log_start_offset: int = 0,
+        clean_offset: int = 0,
     ) -> "PartitionLog":
         """
         The log in *directory*, made when it is missing, recovered when the last stop was not *clean*.
@@ -133,7 +140,10 @@ class PartitionLog:
             config=config,
             recovery_point=loaded.next_offset if clean else recovery_point,
             log_start_offset=log_start_offset,
+            clean_offset=clean_offset,
         )
+        if clean or not log.next_offset:
+            log._saved_at = log._mark()
         if config.flush_before_ack and log.recovery_point < log.next_offset:
             # The tail was never acknowledged: nobody may read it before it is sure to stay.
             log.flush()
@@ -392,6 +402,7 @@ class PartitionLog:
             return
         self._check_range(offset)
         try:
+            self._compactions.settle()
             # Not the place of the next batch: behind a hole that would be in a segment that starts after the offset.
             segment = self._segments.holding(offset)
             position = self._reader.position_in(segment, offset)
@@ -418,6 +429,7 @@ class PartitionLog:
             raise StorageError(self.directory, self._offline) from error
         self._reader.forget()
         self._flushing.truncated(next_offset)
+        self._compactions.abandon(next_offset)
         self._next_offset = next_offset
         self._high_watermark = min(self._high_watermark, next_offset)
 
@@ -447,6 +459,8 @@ class PartitionLog:
                 next_offset=self._next_offset,
                 high_watermark=self._high_watermark,
             )
+            if expired:
+                self._compactions.settle()
             for segment in expired:
                 if segment is self._segments.active:
                     self.roll()
@@ -457,6 +471,50 @@ class PartitionLog:
             raise StorageError(self.directory, error) from error
         return deleted
 
+    # ---- compaction
+
+    @property
+    def clean_offset(self) -> int:
+        """Everything below was compacted, for the checkpoint."""
+        return self._compactions.clean_offset
+
+    def dirt(self) -> Dirt:
+        """What there is to compact, synced or not. Raises StorageError."""
+        try:
+            return self._compactions.dirt(self.config, now_ms=self._clock.now_ms(), end_max=self.last_stable_offset)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def compaction_begin(self, *, map_bytes_max: int) -> Compaction | None:
+        """
+        A pass over the dirt that is synced; None when none is due, or one runs. Every one has to be advanced to its
+        end (compaction.py). Raises StorageError.
+        """
+        try:
+            return self._compactions.begin(
+                self.config,
+                now_ms=self._clock.now_ms(),
+                end_max=min(self.last_stable_offset, self.recovery_point),
+                aborted_in=self.aborted_in,
+                producers=self._producers.states(),
+                map_bytes_max=map_bytes_max,
+            )
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+
+    def compaction_advance(self, compaction: Compaction) -> bool:
+        """
+        Puts what was cleaned in its place; True when run() has more to do.
+
+        Raises StorageError, CompressionUnavailable, and what damaged records raise; the log is sound then as well.
+        """
+        try:
+            return self._compactions.advance(compaction)
+        except OSError as error:
+            raise StorageError(self.directory, error) from error
+        finally:
+            self._reader.forget()
+
     def close(self, *, clean: bool) -> None:
         """
         Lets go of every file. *clean*: synced, with indexes and producer state saved; the next open reads nothing.
@@ -466,7 +524,11 @@ class PartitionLog:
         try:
             if clean and self._offline is not None:
                 raise StorageError(self.directory, self._offline)
+            self._compactions.abandon(self._next_offset)
             if clean:
+                self._compactions.settle()
+            # What nobody has written to since it was opened needs no fsync: a thousand idle partitions stop at once.
+            if clean and self._saved_at != self._mark():
                 self.flush()
                 self._segments.active.seal(sync=True)
                 self._take_snapshot(sync=True)
@@ -477,6 +539,10 @@ class PartitionLog:
             self._segments.close()
 
     # ---- inside
+
+    def _mark(self) -> tuple[int, int, int]:
+        """Differs when there is something to save that was not there before."""
+        return self._next_offset, self._segments.active.base_offset, self._flushing.generation
 
     def _check_range(self, offset: int) -> None:
         if not self._log_start_offset <= offset <= self._next_offset:

@@ -9,6 +9,8 @@ Names of files and directories in a data directory: Kafka's own.
       00000000000000000042.snapshot     state of the producers before offset 42
       leader-epoch-checkpoint
       ….deleted                         out of the log already; removed by a worker, or at the next start
+      ….cleaned                         being written by compaction; the next start throws it away
+      ….swap                            written by compaction, about to take its place; the next start finishes that
     orders-0.<32 hex digits>-delete/    a partition on its way out, in the same manner
 """
 
@@ -23,6 +25,8 @@ TIME_INDEX = ".timeindex"
 TRANSACTION_INDEX = ".txnindex"
 PRODUCER_SNAPSHOT = ".snapshot"
 DELETED = ".deleted"
+CLEANED = ".cleaned"
+SWAP = ".swap"
 UNFINISHED = ".tmp"
 LEADER_EPOCHS = "leader-epoch-checkpoint"
 
@@ -33,6 +37,12 @@ _DELETED_DIRECTORY = "-delete"
 def offset_name(offset: int, suffix: str) -> str:
     """The name of the file that belongs to *offset*."""
     return f"{offset:0{_DIGITS}d}{suffix}"
+
+
+def segment_paths(directory: Path, base_offset: int, suffix: str = "") -> tuple[Path, ...]:
+    """The files of a segment: .log, .index, .timeindex and, where something was aborted, .txnindex."""
+    kinds = (LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX)
+    return tuple(directory / offset_name(base_offset, kind + suffix) for kind in kinds)
 
 
 def offset_in(name: str, suffix: str) -> int | None:

@@ -1,7 +1,8 @@
 """
 Opens what a stop or a crash has left in a partition's directory.
 
-    1  files on their way out (.deleted, .tmp) and indexes without a .log file are removed
+    1  files on their way out (.deleted, .tmp, .cleaned) and indexes without a .log file are removed; what compaction
+       had ready (.swap) takes its place, and after a crash the segments go that were merged into the one before them
     2  after a crash every segment that reaches behind the recovery point is read byte by byte and cut at the first byte
        that is not part of a whole, valid batch; segments behind a cut go: they would follow on a hole. A segment that
        ends early without a cut is left alone, because compaction makes such ones
@@ -22,15 +23,18 @@ from broker.storage.errors import StorageError
 from broker.storage.files import FileSystem, read_whole
 from broker.storage.leader_epochs import LeaderEpochs
 from broker.storage.names import (
+    CLEANED,
     DELETED,
     LOG,
     OFFSET_INDEX,
     PRODUCER_SNAPSHOT,
+    SWAP,
     TIME_INDEX,
     TRANSACTION_INDEX,
     UNFINISHED,
     offset_in,
     offset_name,
+    segment_paths,
 )
 from broker.storage.producer_snapshot import UnsoundSnapshot, parse_snapshot
 from broker.storage.producer_state import Producers
@@ -78,6 +82,8 @@ def load_log(
     interval = config.index_interval_bytes
     if base_offsets:
         loaded = [Segment.load(directory, base_offset, files, interval) for base_offset in base_offsets]
+        if config.compacts and not clean:
+            loaded = _without_merged(loaded, files)
         loaded, next_offset, report = _make_sound(loaded, files, clean=clean, recovery_point=recovery_point)
         _check_transaction_indexes(loaded, names, files, next_offset)
     else:
@@ -158,6 +164,10 @@ def _apply_header(producers: Producers, segment: Segment, position: int, header:
         producers.stored(header, header.base_offset, now_ms)
         return
     batch = RecordBatch(header, memoryview(segment.file().read_at(position, header.size)))
+    if not header.record_count:
+        # Kafka's compaction leaves such ones: the transaction is gone, the producer's epoch is not.
+        producers.ended(header, header.base_offset, -1, now_ms)
+        return
     try:
         marker = parse_marker(next(batch.records()))
     except (CorruptBatch, StopIteration) as error:
@@ -182,6 +192,7 @@ def _remove_passed_snapshots(directory: Path, files: FileSystem, segments: Segme
 
 
 def _remove_leftovers(directory: Path, files: FileSystem) -> list[str]:
+    _finish_swaps(directory, files)
     names = files.names(directory)
     logs = {offset for name in names if (offset := offset_in(name, LOG)) is not None}
     for name in names:
@@ -194,9 +205,61 @@ def _remove_leftovers(directory: Path, files: FileSystem) -> list[str]:
             None,
         )
         orphan = indexed is not None and indexed not in logs
-        if orphan or name.endswith((DELETED, UNFINISHED)):
+        if orphan or name.endswith((DELETED, UNFINISHED, CLEANED)):
             files.remove(directory / name)
     return names
+
+
+def _finish_swaps(directory: Path, files: FileSystem) -> None:
+    """A .swap file is whole and synced. Which index belongs to which .log is not sure, so they are made again."""
+    names = files.names(directory)
+    for name in names:
+        if not name.endswith(SWAP):
+            continue
+        kind = next(
+            kind for kind in (LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, "") if name.endswith(kind + SWAP)
+        )
+        offset = offset_in(name, kind + SWAP)
+        if offset is None:
+            continue
+        log, offset_index, time_index, transaction_index = segment_paths(directory, offset)
+        files.remove(offset_index)
+        files.remove(time_index)
+        if kind == LOG:
+            files.rename(directory / name, log)
+        elif kind == TRANSACTION_INDEX:
+            # Right for both: it has every abort whose records either .log still has.
+            files.rename(directory / name, transaction_index)
+        else:
+            files.remove(directory / name)
+    if any(name.endswith(SWAP) for name in names):
+        files.sync_directory(directory)
+
+
+def _without_merged(segments: list[Segment], files: FileSystem) -> list[Segment]:
+    """Drops the segments that compaction merged into the one before them, when a crash has left them there."""
+    kept = segments[:1]
+    for segment in segments[1:]:
+        if _end_of(kept[-1]) > segment.base_offset:
+            _drop(segment, files)
+        else:
+            kept.append(segment)
+    return kept
+
+
+def _end_of(segment: Segment) -> int:
+    """The offset behind the last batch; the base offset where the end is torn, which no compaction leaves."""
+    try:
+        try:
+            return segment.resume()
+        except (CorruptBatch, StorageError):
+            # Perhaps only the index is wrong: of the .log file that was replaced.
+            segment.rebuild_indexes()
+            return segment.resume()
+    except (CorruptBatch, StorageError):
+        return segment.base_offset
+    finally:
+        segment.rest()
 
 
 def _make_sound(

@@ -46,7 +46,7 @@ def expired_segments(
     size = segments.size
     for segment in segments:
         end = segments.end_of(segment, next_offset)
-        if end > high_watermark or not segment.size:
+        if end > high_watermark or (segment is segments.active and not segment.size):
             break
         by_start = segment is not segments.active and end <= log_start_offset
         by_time = config.deletes and config.retention_ms >= 0 and _age_ms(segment, now_ms) > config.retention_ms

@@ -1,15 +1,26 @@
 """
 Walks over the batches of a .log file in bounded memory, whatever their sizes say.
 
-Two walks: over headers only, through a file that is trusted; and over every byte, with CRC, through one that a crash
-may have torn.
+Three walks: over headers only, and over whole batches, through a file that is trusted; and over every byte, with CRC,
+through one that a crash may have torn.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from crc32c import crc32c
 
-from broker.records.header import HEADER_SIZE, LOG_OVERHEAD, MAGIC, BatchHeader, CorruptBatch, parse_header
+from broker.records import RecordBatch
+from broker.records.header import (
+    HEADER_SIZE,
+    LOG_OVERHEAD,
+    MAGIC,
+    BatchHeader,
+    CorruptBatch,
+    crc_is_right,
+    parse_header,
+)
+from broker.storage.errors import StorageError
 from broker.storage.files import OpenFile
 
 _HEADER_CHUNK = 8 * 1024
@@ -77,6 +88,26 @@ def scan_valid_batches(file: OpenFile, size: int, base_offset: int) -> Iterator[
         yield position, header
         position += header.size
         next_offset = header.next_offset
+
+
+def scan_batches(file: OpenFile, path: Path, end: int) -> Iterator[RecordBatch]:
+    """The batches of a trusted file up to byte *end*, whole, CRC checked. Raises StorageError, which names *path*."""
+    chunk = memoryview(b"")
+    chunk_start = 0
+    try:
+        for position, header in scan_headers(file, 0, end):
+            within = position - chunk_start
+            if within + header.size > len(chunk):
+                size = min(max(_WHOLE_CHUNK, header.size), end - position)
+                chunk, chunk_start, within = memoryview(file.read_at(position, size)), position, 0
+            data = chunk[within : within + header.size]
+            if len(data) < header.size or not crc_is_right(data, header.crc):
+                raise CorruptBatch("the CRC does not match", position)
+            yield RecordBatch(header, data)
+    except CorruptBatch as error:
+        raise StorageError(
+            path, f"{error}; the disk changed what was written, restore this file from a copy"
+        ) from error
 
 
 def _crc_of(file: OpenFile, position: int, end: int) -> int:

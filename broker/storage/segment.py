@@ -16,7 +16,7 @@ from pathlib import Path
 from broker.records.header import BatchHeader, CorruptBatch
 from broker.storage.errors import StorageError
 from broker.storage.files import Bytes, FileSystem, OpenFile, opened, read_whole
-from broker.storage.names import LOG, OFFSET_INDEX, TIME_INDEX, TRANSACTION_INDEX, offset_name
+from broker.storage.names import LOG, offset_name, segment_paths
 from broker.storage.offset_index import OffsetIndex, UnsoundIndex
 from broker.storage.scan import scan_headers, scan_valid_batches
 from broker.storage.time_index import TimeIndex
@@ -38,14 +38,13 @@ class Recovered:
 class Segment:
     """A segment, open. Made by create() and load()."""
 
-    def __init__(self, directory: Path, base_offset: int, files: FileSystem, index_interval_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, base_offset: int, files: FileSystem, index_interval_bytes: int, *, suffix: str = ""
+    ) -> None:
         self.directory = directory
         self.base_offset = base_offset
         self.size = 0
-        self.path = directory / offset_name(base_offset, LOG)
-        self.offset_index_path = directory / offset_name(base_offset, OFFSET_INDEX)
-        self.time_index_path = directory / offset_name(base_offset, TIME_INDEX)
-        self.transaction_index_path = directory / offset_name(base_offset, TRANSACTION_INDEX)
+        self._name(suffix)
         self.first_timestamp = -1
         self.reads_markers_again = False
         self._files = files
@@ -60,9 +59,11 @@ class Segment:
         self._cut_unsynced = False
 
     @classmethod
-    def create(cls, directory: Path, base_offset: int, files: FileSystem, index_interval_bytes: int) -> "Segment":
-        """A new, empty segment. Raises OSError."""
-        segment = cls(directory, base_offset, files, index_interval_bytes)
+    def create(
+        cls, directory: Path, base_offset: int, files: FileSystem, index_interval_bytes: int, *, suffix: str = ""
+    ) -> "Segment":
+        """A new, empty segment; with a *suffix* its files are no part of the log yet. Raises OSError."""
+        segment = cls(directory, base_offset, files, index_interval_bytes, suffix=suffix)
         segment._file = files.open(segment.path, create=True)
         segment._file.truncate(0)
         segment._indexes = (OffsetIndex(base_offset), TimeIndex(base_offset))
@@ -75,6 +76,26 @@ class Segment:
         segment = cls(directory, base_offset, files, index_interval_bytes)
         segment.size = files.size(segment.path)
         return segment
+
+    # ---- names
+
+    def rename(self, suffix: str) -> None:
+        """
+        Gives its files the names with *suffix*, replacing what has them. Raises OSError.
+
+        The .log file first: indexes alone mean nothing, and a start that finds them half-way makes them again.
+        """
+        before = self.offset_index_path, self.time_index_path, self.transaction_index_path
+        has_transactions = len(self.transactions()) > 0
+        self._files.rename(self.path, self.directory / offset_name(self.base_offset, LOG + suffix))
+        self._name(suffix)
+        self._files.rename(before[0], self.offset_index_path)
+        self._files.rename(before[1], self.time_index_path)
+        if has_transactions:
+            self._files.rename(before[2], self.transaction_index_path)
+        else:
+            self._files.remove(self.transaction_index_path)
+        self.transactions().renamed(self.transaction_index_path)
 
     # ---- writing
 
@@ -126,7 +147,7 @@ class Segment:
                 file.write_at(0, content)
                 if sync:
                     file.sync()
-        self.transactions().save()
+        self.transactions().save(sync=sync)
         if self._torn:
             self._cut_torn_write(self.file())
         if self._cut_unsynced:
@@ -223,7 +244,9 @@ class Segment:
         offset_index, _ = self.indexes()
         last = offset_index.last()
         next_offset = self.base_offset
-        for _, header in scan_headers(self.file(), last[1] if last else 0, self.size):
+        for position, header in scan_headers(self.file(), last[1] if last else 0, self.size):
+            if last is not None and position == last[1] and header.last_offset != last[0]:
+                raise CorruptBatch(f"the index expects last offset {last[0]}, got {header.last_offset}", position)
             next_offset = header.next_offset
         self._recount()
         return next_offset
@@ -291,6 +314,10 @@ class Segment:
         if self._transactions is not None and self._transactions.is_saved:
             # An unsaved one stays: only a crash may have its entries made again.
             self._transactions = None
+
+    def _name(self, suffix: str) -> None:
+        paths = segment_paths(self.directory, self.base_offset, suffix)
+        self.path, self.offset_index_path, self.time_index_path, self.transaction_index_path = paths
 
     def _start_indexing(self) -> tuple[OffsetIndex, TimeIndex]:
         self._indexes = (OffsetIndex(self.base_offset), TimeIndex(self.base_offset))

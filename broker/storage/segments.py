@@ -72,6 +72,22 @@ class Segments:
             self._recently_read.remove(segment)
         segment.rest()
 
+    def have(self, group: Sequence[Segment]) -> bool:
+        """Whether the segments of *group* are all here still, one behind the other, and sealed."""
+        slot = bisect_right(self._base_offsets, group[0].base_offset) - 1
+        here = self._segments[slot : slot + len(group)] if slot >= 0 else []
+        return here == list(group) and group[-1] is not self.active
+
+    def replace(self, group: Sequence[Segment], segment: Segment) -> None:
+        """Puts *segment* in the place of *group*, with whose first one it shares the base offset."""
+        slot = bisect_right(self._base_offsets, segment.base_offset) - 1
+        self._segments[slot : slot + len(group)] = [segment]
+        self._base_offsets[slot : slot + len(group)] = [segment.base_offset]
+        for replaced in group:
+            if replaced in self._recently_read:
+                self._recently_read.remove(replaced)
+            replaced.rest()
+
     def read(self, segment: Segment) -> None:
         """Notes that somebody reads in *segment*; the sealed one that was read longest ago may rest."""
         recent = self._recently_read

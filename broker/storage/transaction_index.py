@@ -81,7 +81,7 @@ class TransactionIndex:
         """Adds a transaction whose marker lies behind those of all others."""
         self._entries.append(entry)
 
-    def save(self) -> None:
+    def save(self, *, sync: bool = False) -> None:
         """Writes what is not in the file yet. Raises OSError; the next call tries again."""
         if self.is_saved:
             return
@@ -89,7 +89,13 @@ class TransactionIndex:
         with opened(self._files, self._path, create=True) as file:
             # At its place, not at the end: an earlier try may have left a part.
             file.write_at(self._saved * ENTRY_SIZE, unsaved)
+            if sync:
+                file.sync()
         self._saved = len(self._entries)
+
+    def renamed(self, path: Path) -> None:
+        """Notes that the file has another name now."""
+        self._path = path
 
     def truncate(self, next_offset: int) -> None:
         """Drops the transactions whose markers lie at *next_offset* or behind it. Raises OSError."""
