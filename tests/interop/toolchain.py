@@ -11,6 +11,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 # Built once and kept: the jars alone are 54 MB.
 BUILT = HERE.parent.parent / ".interop"
+# One compiler tier: these programs live for a few seconds.
+_JAVA_OPTIONS = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
 
 
 def need(program: str, package: str) -> str:
@@ -37,21 +39,28 @@ def kafka_jars() -> Path:
     need("java", "openjdk-17-jre-headless")
     maven = need("mvn", "maven")
     folder = BUILT / "java"
-    if not (folder / "complete").exists():
+    wanted, complete = (HERE / "java" / "pom.xml").read_text(), folder / "complete"
+    if not complete.exists() or complete.read_text() != wanted:
         run(
             [maven, "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}"],
             cwd=HERE / "java",
             timeout=600,
         )
-        (folder / "complete").touch()
+        complete.write_text(wanted)
     return folder
 
 
 def java_tool(name: str, *arguments: str, feed: bytes | None = None) -> str:
     """Standard output of one of Kafka's own command-line tools, named by its class."""
-    # One compiler tier: these programs live for a second.
-    options = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{kafka_jars()}/*"]
-    return run(["java", *options, name, *arguments], feed=feed)
+    return run(["java", *_JAVA_OPTIONS, "-cp", f"{kafka_jars()}/*", name, *arguments], feed=feed)
+
+
+def java_program(name: str) -> list[str]:
+    """The command that runs one of our own Java programs, compiled against Kafka's jars."""
+    javac = need("javac", "openjdk-17-jdk-headless")
+    classes = BUILT / "classes"
+    run([javac, "-d", str(classes), "-cp", f"{kafka_jars()}/*", str(HERE / "java" / f"{name}.java")])
+    return ["java", *_JAVA_OPTIONS, "-cp", f"{classes}:{kafka_jars()}/*", name]
 
 
 @cache

@@ -70,14 +70,23 @@ def test_log_append_time_replaces_the_producers_time(bench: LogBench) -> None:
     assert [record.timestamp for record in bench.records()] == [NOW, NOW]
 
 
-@pytest.mark.parametrize(("position", "error"), [(16, InvalidRecord), (17, CorruptMessage), (70, CorruptMessage)])
-def test_a_damaged_batch_is_refused(bench: LogBench, position: int, error: type[Exception]) -> None:
-    """Another magic is an old format; a wrong CRC or changed record is CORRUPT_MESSAGE. The log stays empty."""
+@pytest.mark.parametrize("position", [16, 17, 70])
+def test_a_damaged_batch_is_refused(bench: LogBench, position: int) -> None:
+    """A magic that is no format, a wrong CRC, a changed record: CORRUPT_MESSAGE. The log stays empty."""
     batch = build_batch([NewRecord(b"key", b"value" * 10)], timestamp=NOW)
     batch[position] ^= 1
-    with pytest.raises(error):
+    with pytest.raises(CorruptMessage):
         bench.append_batch(batch)
     assert bench.log.next_offset == 0
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_an_old_format_is_refused(bench: LogBench, magic: int) -> None:
+    """Formats 0 and 1 are INVALID_RECORD."""
+    batch = build_batch([NewRecord(b"key", b"value")], timestamp=NOW)
+    batch[16] = magic
+    with pytest.raises(NotOneBatch):
+        bench.append_batch(batch)
 
 
 @pytest.mark.parametrize("size", [0, 1, 12, 60, 61, 70])
