@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from eventbus.bus import CommandBus, EventBus, QueryBus
     from eventbus.domain import Aggregate, Decider, Repository, applies
     from eventbus.errors import ConcurrencyConflict, DefinitionError, DomainError, EventBusError, InvalidConfiguration
-    from eventbus.handlers import handles, per_message
-    from eventbus.messages import Command, Event, Metadata, Query, Receipt
+    from eventbus.handlers import HandlerDefinition, Next, handles, per_message
+    from eventbus.messages import Command, Event, Message, Metadata, Query, Receipt
     from eventbus.projections import Projection, Row, RowProjection, View, projects
     from eventbus.serialization import upcasts
     from eventbus.store import UnitOfWork
@@ -32,8 +32,11 @@ __all__ = [
     "Event",
     "EventBus",
     "EventBusError",
+    "HandlerDefinition",
     "InvalidConfiguration",
+    "Message",
     "Metadata",
+    "Next",
     "Projection",
     "Query",
     "QueryBus",
@@ -61,8 +64,8 @@ _HOMES: Final = {
         "EventBusError",
         "InvalidConfiguration",
     ),
-    "eventbus.handlers": ("handles", "per_message"),
-    "eventbus.messages": ("Command", "Event", "Metadata", "Query", "Receipt"),
+    "eventbus.handlers": ("HandlerDefinition", "Next", "handles", "per_message"),
+    "eventbus.messages": ("Command", "Event", "Message", "Metadata", "Query", "Receipt"),
     "eventbus.projections": ("Projection", "Row", "RowProjection", "View", "projects"),
     "eventbus.serialization": ("upcasts",),
     "eventbus.store": ("UnitOfWork",),

@@ -54,6 +54,7 @@ _BATCH_COUNT: Final = "messaging.batch.message_count"
 _PARTITION: Final = "messaging.destination.partition.id"
 _OFFSET: Final = "kafka.offset"
 _ERROR: Final = "error.type"
+_HANDLER: Final = "eventbus.handler.name"
 _KAFKA: Final = "kafka"
 
 _meter = metrics.get_meter("eventbus")
@@ -63,6 +64,7 @@ _propagator = TraceContextTextMapPropagator()
 _sent = _meter.create_counter("messaging.client.sent.messages", unit="{message}")
 _consumed = _meter.create_counter("messaging.client.consumed.messages", unit="{message}")
 _operation_duration = _meter.create_histogram("messaging.client.operation.duration", unit="s")
+_handler_duration = _meter.create_histogram("eventbus.handler.duration", unit="s")
 _process_duration = _meter.create_histogram("messaging.process.duration", unit="s")
 
 
@@ -137,6 +139,14 @@ def processed(topic: str, group: str, messages: int, seconds: float, error: str 
         attributes[_ERROR] = error
     if messages:
         _process_duration.record(seconds / messages, attributes)
+
+
+def handled(handler: str, message_type: str, seconds: float, error: str | None = None) -> None:
+    """A handler has returned, or failed with the class *error*, after *seconds*."""
+    attributes = {_HANDLER: handler, _MESSAGE_TYPE: message_type}
+    if error is not None:
+        attributes[_ERROR] = error
+    _handler_duration.record(seconds, attributes)
 
 
 def current_traceparent() -> str | None:

@@ -25,7 +25,7 @@ from eventbus.clock import SystemClock
 from eventbus.config import load_settings
 from eventbus.database import Database
 from eventbus.errors import DefinitionError
-from eventbus.handlers import Faults
+from eventbus.handlers import Faults, Middleware
 from eventbus.messages import Command, Event, Query, Receipt
 from eventbus.observability import Counters
 from eventbus.projections import AnyProjection, View, view_provider, wait_until_applied
@@ -41,6 +41,8 @@ class Application:
     name      of the service: its consumer group, the source of its events, the name of its default database
     modules   where its handlers, projections, aggregates and upcasters are defined
     provide   what handlers may ask for by type beyond the framework's own: instances, factories, per_message(…)
+    middleware
+              what is done around every message that is handled, the outermost first
     settings  by keyword, over those of the environment: broker_url, database_url, partitions, …
 
     Raises InvalidConfiguration, DefinitionError.
@@ -52,6 +54,7 @@ class Application:
         *,
         modules: Sequence[ModuleType],
         provide: Sequence[object] = (),
+        middleware: Sequence[Middleware] = (),
         broker_url: str | None = None,
         database_url: str | None = None,
         instance_id: str | None = None,
@@ -86,6 +89,7 @@ class Application:
             counters=self.counters,
             sources=(view_provider(self.database, self.projections),),
             provide=provide,
+            middleware=middleware,
         )
         faults.raise_all()
         self._running: Running | None = None

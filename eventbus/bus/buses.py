@@ -10,9 +10,18 @@ from eventbus.bus.event_bus import EventBus
 from eventbus.bus.model import Model, aggregate_of
 from eventbus.bus.query_bus import QueryBus
 from eventbus.clock import Clock
-from eventbus.database import CommandInbox
 from eventbus.domain import Repository
-from eventbus.handlers import Faults, Invocation, Provided, Provider, Provision, Source, from_unit_of_work
+from eventbus.handlers import (
+    Faults,
+    Invocation,
+    Middleware,
+    MiddlewareDefinition,
+    Provided,
+    Provider,
+    Provision,
+    Source,
+    from_unit_of_work,
+)
 from eventbus.messages import Event, Message
 from eventbus.observability import Counters
 from eventbus.serialization import MessageTypes
@@ -43,14 +52,15 @@ class Buses:
         counters: Counters,
         sources: Sequence[Source] = (),
         provide: Sequence[object] = (),
+        middleware: Sequence[Middleware] = (),
     ) -> "Buses":
         """
         The buses of the application *source*. *sources* are the framework's further providers (views), *provide* is the
-        user's. What cannot be provided goes to *faults*.
+        user's, *middleware* is around every handler. What cannot be provided goes to *faults*.
         """
         # The buses are provided to handlers, whose invocations they call: so this is filled once both are there.
         invocations: dict[type[Message], Invocation] = {}
-        commands = CommandBus(source, invocations, transactions, CommandInbox(), clock, counters)
+        commands = CommandBus(source, invocations, transactions, clock, counters)
         queries = QueryBus(source, invocations, clock, counters)
         events = EventBus(source, model.topics, transactions, clock)
         provided = Provided(())
@@ -61,10 +71,14 @@ class Buses:
         )
         with faults.collected():
             provided.join(provision)
+        around: list[MiddlewareDefinition] = []
+        for one in middleware:
+            with faults.collected():
+                around.append(MiddlewareDefinition.of(one))
         subscribers: dict[type[Event], list[Invocation]] = {}
         for definition in model.handlers:
             with faults.collected():
-                invocation = Invocation(definition, provision)
+                invocation = Invocation(definition, provision, around)
                 if issubclass(definition.message_type, Event):
                     subscribers.setdefault(definition.message_type, []).append(invocation)
                 else:

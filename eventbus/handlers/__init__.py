@@ -5,6 +5,7 @@ What handles a message: marking, finding, providing for and calling handlers.
 from eventbus.handlers.decorators import HandlerOptions, handles
 from eventbus.handlers.faults import Faults
 from eventbus.handlers.invocation import Invocation, current_scope
+from eventbus.handlers.middleware import Middleware, MiddlewareDefinition, Next
 from eventbus.handlers.provided import Provided, per_message
 from eventbus.handlers.provision import Provider, Provision, Scope, Source, from_unit_of_work, unit_of_work_of
 from eventbus.handlers.registry import HandlerDefinition, Handlers, find_handlers, only_modules
@@ -15,6 +16,9 @@ __all__ = [
     "HandlerOptions",
     "Handlers",
     "Invocation",
+    "Middleware",
+    "MiddlewareDefinition",
+    "Next",
     "Provided",
     "Provider",
     "Provision",

@@ -126,7 +126,7 @@ def _defined_messages(modules: Sequence[ModuleType]) -> Iterator[type[Message]]:
 
 def _definition(function: Callable[..., object], mark: Mark) -> HandlerDefinition:
     name = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
-    place = f"{function.__module__}:{_line(function)}"
+    place = place_of(function)
     try:
         hints = get_type_hints(function)
     except (NameError, AttributeError, TypeError) as error:
@@ -156,6 +156,11 @@ def _check_message(place: str, name: str, first: inspect.Parameter, hints: Mappi
         raise DefinitionError(
             f"{place}: {name} is marked by @handles({mark.message_type.__name__}) and takes a {annotation.__name__}"
         )
+
+
+def place_of(function: Callable[..., object]) -> str:
+    """`module:line`."""
+    return f"{function.__module__}:{_line(function)}"
 
 
 def _line(value: Callable[..., object]) -> int:
