@@ -162,7 +162,7 @@ class Service:
         self._process = _forks.Process(target=main, args=(crash.settings, plan, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self._partitions: list[int] | None = None
+        self._partitions: list[list[int]] = []
         self.rebuilt: list[tuple[object, ...]] = []
         self.failures: list[str] = []
         self.is_ready = False
@@ -199,7 +199,7 @@ class Service:
             case ("failed", str(id), str(text)):
                 self.failures.append(f"{id}: {text}")
             case ("partitions", list(counts)):
-                self._partitions = counts
+                self._partitions.append(counts)
             case ("rebuilt", *result):
                 self.rebuilt.append(tuple(result))
             case ("ready",):
@@ -241,13 +241,13 @@ class Service:
 
     def partitions(self) -> list[int]:
         """How many partitions each of its consumers has now: handlers, account_summaries, journal; 0 for none yet."""
-        self._partitions = None
+        self._partitions.clear()
         self.tell("partitions")
         deadline = time.monotonic() + RESTS_SECONDS_MAX
-        while self._partitions is None:
+        while not self._partitions:
             assert self.hear(), f"the service has died:\n{self._crash.words}"
             assert time.monotonic() < deadline, f"no answer:\n{self._crash.words}"
-        return self._partitions
+        return self._partitions[0]
 
     @property
     def is_frozen(self) -> bool:

@@ -6,7 +6,7 @@ from tests.crash.driver import Crash, Service
 from tests.crash.service import REBUILD_BATCH
 
 CYCLES = {"rebuild 30 %": 10, "rebuild 70 %": 10, "rebuild comparing": 3}
-EVENTS = 10 * REBUILD_BATCH
+EVENTS = 6 * REBUILD_BATCH
 FED_SECONDS = 0.1
 
 

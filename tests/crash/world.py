@@ -119,7 +119,11 @@ def read_log(bootstrap: str) -> tuple[list[LogRecord], dict[tuple[str, int], int
             if message.error() is not None:
                 open_partitions.discard(place)
                 continue
-            headers = {name: bytes(value).decode() for name, value in message.headers() or []}
+            headers = {
+                name: value.decode()
+                for name, value in dict(message.headers() or []).items()
+                if isinstance(value, bytes)
+            }
             found.append(
                 LogRecord(
                     *place,
