@@ -70,6 +70,7 @@ class FaultyFileSystem:
         written = {name: (directory / name).read_bytes() for name in self._disk.names(directory)}
         for name in written:
             (directory / name).unlink()
+        holders = dict(self._names)
         survivors = dict(self._durable_names)
         if torn is not None:
             survivors.update({path: inode for path, inode in self._names.items() if torn.random() < 0.5})
@@ -77,7 +78,8 @@ class FaultyFileSystem:
         for path, inode in survivors.items():
             content = inode.durable
             current = written.get(path.name, b"")
-            if torn is not None and current.startswith(content):
+            # Under this name there may be another file by now, whose bytes this one never had.
+            if torn is not None and holders.get(path) is inode and current.startswith(content):
                 content = current[: torn.randint(len(content), len(current))]
                 if len(content) > len(inode.durable) and torn.random() < 0.3:
                     # A page that was allotted and never written.
