@@ -63,7 +63,7 @@ def _to(label: str) -> Callable[[Finding], bool]:
 
 
 _NO_ELECTIONS = "There is one broker and nothing to replicate."
-_MORE_STRICT = "Batches that no client makes are refused: see *Produce*."
+_MORE_STRICT = "Batches that no client makes are refused, where Apache Kafka takes some of them"
 
 ALLOWED: tuple[Allowed, ...] = (
     # Which APIs there are
