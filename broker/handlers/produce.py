@@ -154,7 +154,7 @@ def _refuse_transactional(
 ) -> ErrorCode:
     """Why a transactional batch may not be written; NONE when its partition is in its producer's transaction."""
     if transactional_id is None:
-        return ErrorCode.INVALID_TXN_STATE
+        return ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     try:
         header = parse_header(records)
     except CorruptBatch:

@@ -62,7 +62,9 @@ def _describe_producers(broker: BrokerState, topic: str, index: int) -> Describe
     partition = find_partition(broker, topic, index)
     if partition is None:
         return DescribeProducersPartition(
-            partition_index=index, error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, error_message=None
+            partition_index=index,
+            error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+            error_message="This server does not host this topic-partition.",
         )
     return DescribeProducersPartition(
         partition_index=index,

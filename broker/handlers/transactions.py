@@ -168,10 +168,8 @@ def _add_partitions(
             results_by_partition=[
                 AddPartitionsToTxnPartitionResult(
                     partition_index=index,
-                    partition_error_code=_abortable_from(
-                        context.version,
-                        5,
-                        _known_to(context.version, _FENCED_FROM, errors[TopicPartition(topic.name, index)]),
+                    partition_error_code=_known_to(
+                        context.version, _FENCED_FROM, errors[TopicPartition(topic.name, index)]
                     ),
                 )
                 for index in topic.partitions

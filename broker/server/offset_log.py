@@ -62,8 +62,9 @@ class PartitionOffsetLog:
         for batch in partition.log.batches(partition.log.log_start_offset):
             header = batch.header
             if header.is_control:
-                kind = parse_marker(next(batch.records())).kind
-                yield WriterEnd(header.producer_id, kind is MarkerKind.COMMIT)
+                # Compaction may have left a header that only tells of its producer.
+                for record in batch.records():
+                    yield WriterEnd(header.producer_id, parse_marker(record).kind is MarkerKind.COMMIT)
                 continue
             writer = Writer(header.producer_id, header.producer_epoch) if header.is_transactional else None
             for record in batch.records():

@@ -266,6 +266,9 @@ def _has_ended(transaction: Transaction, producer: Producer) -> bool:
     """Whether *producer* is what the id had before its last end raised the epoch (v2), and nothing has come since."""
     if transaction.state in (TransactionState.ONGOING, TransactionState.EMPTY):
         return False
+    if transaction.client_version < TRANSACTIONS_V2:
+        # A v1 end raises no epoch: the one before the present one belongs to a fenced incarnation.
+        return False
     if transaction.producer_id == producer.producer_id:
         rotates = transaction.next_producer_id != NO_PRODUCER_ID
         return transaction.producer_epoch == producer.producer_epoch + 1 and (

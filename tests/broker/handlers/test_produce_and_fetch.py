@@ -236,13 +236,6 @@ def test_internal_topics_are_written_by_the_broker_only(in_process: InProcessBro
     assert answer.error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
 
 
-def test_a_transactional_batch_is_refused(in_process: InProcessBroker) -> None:
-    """Transactions are not served yet, and a reader must not meet their batches."""
-    in_process.state.catalog.create("t", 1, {})
-    records = batch(b"a", producer_id=1, producer_epoch=0, base_sequence=0, transactional=1)
-    assert produce(in_process, "t", records).error_code == ErrorCode.INVALID_TXN_STATE
-
-
 def test_a_repeated_batch_is_answered_with_its_first_offset(in_process: InProcessBroker) -> None:
     """An idempotent producer that missed an answer asks again."""
     in_process.state.catalog.create("t", 1, {})

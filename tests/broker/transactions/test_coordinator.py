@@ -61,6 +61,15 @@ def test_a_successor_fences_and_aborts(world: World, v2: bool) -> None:
     assert successor.commit() is ErrorCode.NONE
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_fenced_v2_producer_does_not_pass_for_its_v1_successor(world: World, committed: bool) -> None:
+    """Its late end is not a repetition of the successor's, whose epoch is one above its own."""
+    zombie, successor = world.producer(v2=True), world.producer(v2=False)
+    successor.add(P0)
+    successor.end(committed=committed)
+    assert zombie.end(committed=committed) is ErrorCode.PRODUCER_FENCED
+
+
 def test_an_incarnation_may_go_on_with_the_next_epoch(world: World) -> None:
     """KIP-360: it names itself, and a repeated request gets the same answer."""
     producer = world.producer()
