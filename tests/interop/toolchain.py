@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def java_program(name: str) -> list[str]:
     classes = BUILT / "classes"
     run([javac, "-d", str(classes), "-cp", f"{kafka_jars()}/*", str(HERE / "java" / f"{name}.java")])
     return ["java", *_JAVA_OPTIONS, "-cp", f"{classes}:{kafka_jars()}/*", name]
+
+
+@cache
+def quix_python() -> Path:
+    """Python of an environment with Quix Streams, which wants an older confluent-kafka than ours."""
+    folder = BUILT / "quix"
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        run([sys.executable, "-m", "venv", "--clear", str(folder)], timeout=120)
+        run([str(python), "-m", "pip", "install", "--quiet", "quixstreams==3.28.1"], timeout=600)
+        complete.touch()
+    return python
 
 
 @cache
