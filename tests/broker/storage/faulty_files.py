@@ -73,6 +73,11 @@ class FaultyFileSystem:
         holders = dict(self._names)
         survivors = dict(self._durable_names)
         if torn is not None:
+            # A removal, as a new name, may have reached the disk unasked.
+            gone = [path for path in survivors if path not in holders]
+            for path in gone:
+                if torn.random() < 0.5:
+                    del survivors[path]
             survivors.update({path: inode for path, inode in self._names.items() if torn.random() < 0.5})
         self._names = {}
         for path, inode in survivors.items():
