@@ -1,12 +1,18 @@
 """The transaction APIs on the wire: versions, implicit partitions, errors, offsets, administration."""
 
+from pathlib import Path
+
 import pytest
 
+from broker.clock import ManualClock
 from broker.errors import ErrorCode
 from broker.groups import JoinRequest, JoinResult
 from broker.handlers.pending import Pending
 from broker.identifiers import TopicPartition
+from broker.records import Marker, MarkerKind, build_marker
+from broker.storage import AppendOrigin
 from broker.topics import Topic
+from broker.transactions import Producer, Transaction, state
 from broker.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from broker.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from broker.wire.messages.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
@@ -436,3 +442,46 @@ def test_the_offsets_partition_takes_part_like_any_other(in_process: InProcessBr
     assert topic.partitions[0].log.last_stable_offset == 0
     client.end(committed=True)
     assert topic.partitions[0].log.last_stable_offset == 2
+
+
+@pytest.mark.parametrize("markers_written", [0, 1, 2])
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_prepared_end_is_carried_out_after_a_kill(tmp_path: Path, markers_written: int, committed: bool) -> None:
+    """Whatever part of its markers was written before: readers see all of the transaction, or nothing."""
+    broker = InProcessBroker(tmp_path / "data")
+    orders = broker.state.catalog.create("orders", 2, {})
+    client = producer(broker, v2=True)
+    for partition in (0, 1):
+        client.produce("orders", partition, b"a")
+    commit_offset(client, version=5)
+    known = broker.state.transactions.describe("tx")
+    assert known is not None
+    prepared = state.end(
+        known,
+        Producer(client.producer_id, client.producer_epoch),
+        committed=committed,
+        client_version=2,
+        new_producer_id=lambda: 0,
+        now_ms=broker.clock.now_ms(),
+    )
+    assert isinstance(prepared, Transaction)
+    broker.state.transactions._journal.write(prepared)
+    kind = MarkerKind.COMMIT if committed else MarkerKind.ABORT
+    for partition in orders.partitions[:markers_written]:
+        marker = build_marker(
+            Marker(kind, 0),
+            timestamp=broker.clock.now_ms(),
+            producer_id=client.producer_id,
+            producer_epoch=client.producer_epoch + 1,
+        )
+        partition.append(memoryview(marker), AppendOrigin.COORDINATOR)
+    broker.close(clean=False)
+
+    broker = client.broker = InProcessBroker(tmp_path / "data", clock=ManualClock(broker.clock.now_ms()))
+    for partition in (0, 1):
+        assert committed_values(broker, "orders", partition) == ([b"a"] if committed else [])
+        assert fetch(broker, "orders", partition, committed=False).last_stable_offset >= 2
+    assert fetch_offset(broker, stable=True) == (7 if committed else -1, ErrorCode.NONE)
+    assert client.end(committed=committed) is ErrorCode.NONE
+    assert client.produce("orders", 0, b"b") is ErrorCode.NONE
+    broker.close()
