@@ -65,6 +65,16 @@ class BrokerConfig:
         at_least=1,
         documentation="The largest frame; a larger one closes its connection.",
     )
+    queued_max_request_bytes: int = integer(
+        "queued.max.request.bytes",
+        512 * _MEBI,
+        kind=_LONG,
+        at_least=1,
+        kafka_default=-1,
+        documentation="Memory for requests that are being received, over all connections, and as much for answers that "
+        "are not sent yet: above it a frame of more than 64 KiB waits for room, and a connection with unsent answers "
+        "reads no more.",
+    )
     connections_max_idle_ms: int = integer(
         "connections.max.idle.ms",
         600_000,

@@ -134,6 +134,7 @@ class Broker:
             self._alarm.refresh,
             on_admitted=self._admitted,
             limits=ConnectionLimits(frame_bytes_max=config.socket_request_max_bytes),
+            in_flight_bytes_max=config.queued_max_request_bytes,
             connections_max=config.max_connections,
             connections_per_address_max=config.max_connections_per_ip,
             idle_s=config.connections_max_idle_ms / 1000 if config.connections_max_idle_ms >= 0 else None,

@@ -7,8 +7,8 @@ In      Readable: bytes go into one buffer that all connections share (the reque
 Out     Every request has an `Exchange`. Answers may be completed in any order; they leave in the order of the requests.
         A parked one holds back the later ones of its own connection only.
 Limits  Reading pauses while more than `in_flight_max` requests wait for their answers or more than `queued_bytes_max`
-        bytes wait for a slow reader, and goes on below half of that. A frame that is negative or above
-        `frame_bytes_max` closes the connection.
+        bytes wait for a slow reader, and goes on below half of that; and while memory is short (see in_flight.py). A
+        frame that is negative or above `frame_bytes_max` closes the connection.
 End     On close everything that is parked for the connection is detached (`closed` callbacks) and queued file slices
         are let go: an answer that comes later must not reach a stranger who got the same descriptor number.
 """
@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from broker.server.in_flight import FRAME_FREE_BYTES, STALL_SECONDS, InFlight
 from broker.server.outbound import FileCutShort, Outbound, Piece
 
 LOG = logging.getLogger("broker.connection")
@@ -78,6 +79,7 @@ class Connection:
         connected: socket.socket,
         peer: str,
         limits: ConnectionLimits,
+        in_flight: InFlight,
         read_buffer: bytearray,
         handle: FrameHandler,
         on_turn_end: Callable[[], None],
@@ -90,10 +92,11 @@ class Connection:
         self._loop = loop
         self._socket = connected
         self._limits = limits
+        self._in_flight = in_flight
         self._read_buffer = read_buffer
         self._handle = handle
         self._on_turn_end = on_turn_end
-        self._outbound = Outbound(connected)
+        self._outbound = Outbound(connected, in_flight)
         self._exchanges: deque[Exchange] = deque()
         self._head = (
             bytearray()
@@ -101,6 +104,8 @@ class Connection:
         self._frame: bytearray | None = None
         self._frame_size = 0
         self._frame_filled = 0
+        self._has_room = False
+        self._waits_for_room = False
         self._in_turn = False
         self._reading = True
         self._writing = False
@@ -135,6 +140,7 @@ class Connection:
         self._outbound.discard()
         self._frame = None
         self._head = bytearray()
+        self._in_flight.give_back(self)
         self._socket.close()
 
     def drain(self) -> None:
@@ -167,6 +173,7 @@ class Connection:
         finally:
             self._in_turn = False
         self._send()
+        self._resume_reading()
         self._on_turn_end()
 
     def _read_turn(self) -> None:
@@ -198,6 +205,9 @@ class Connection:
         if self._frame_filled == self._frame_size:
             self._frame = None
             self._dispatch(memoryview(frame))
+            if self._has_room:
+                self._has_room = False
+                self._in_flight.give_back(self)
         return received, wanted
 
     def _fill_shared(self) -> tuple[int, int]:
@@ -224,6 +234,9 @@ class Connection:
                     "(socket.request.max.bytes)"
                 )
             if end - position - 4 < size:
+                if size > FRAME_FREE_BYTES and not self._take_room(size):
+                    self._head = bytearray(view[position:])
+                    return
                 filled = end - position - 4
                 self._frame = bytearray(min(size, max(FRAME_TRUST_BYTES, filled)))
                 self._frame[:filled] = view[position + 4 :]
@@ -234,6 +247,24 @@ class Connection:
         if position < end and not self.closed:
             self._head = bytearray(view[position:])
 
+    def _take_room(self, size: int) -> bool:
+        if not self._has_room:
+            self._has_room = self._in_flight.take(self, size, self._room_granted)
+        if not self._has_room:
+            self._waits_for_room = True
+            self._stop_reading()
+            self._loop.call_later(STALL_SECONDS, self._look_for_stalled)
+        return self._has_room
+
+    def _room_granted(self) -> None:
+        self._has_room = True
+        self._waits_for_room = False
+        self._resume_reading()
+
+    def _look_for_stalled(self) -> None:
+        if self._waits_for_room and not self.closed and self._in_flight.close_stalled(self._loop.time()):
+            self._loop.call_later(STALL_SECONDS, self._look_for_stalled)
+
     def _dispatch(self, frame: memoryview) -> None:
         exchange = Exchange(self)
         self._exchanges.append(exchange)
@@ -242,6 +273,7 @@ class Connection:
         if (
             len(self._exchanges) >= self._limits.in_flight_max
             or self._outbound.queued_bytes >= self._limits.queued_bytes_max
+            or (self._in_flight.answers_are_many and self._outbound.queued_bytes)
         ) and not self.closed:
             self._stop_reading()
 
@@ -251,11 +283,12 @@ class Connection:
             self._loop.remove_reader(self._socket.fileno())
 
     def _resume_reading(self) -> None:
-        if self._reading or self.closed or self._draining:
+        if self._reading or self.closed or self._draining or self._waits_for_room:
             return
         if (
             len(self._exchanges) > self._limits.in_flight_max // 2
             or self._outbound.queued_bytes > self._limits.queued_bytes_max // 2
+            or (self._in_flight.answers_are_many and self._outbound.queued_bytes)
         ):
             return
         self._reading = True
@@ -276,6 +309,7 @@ class Connection:
         finally:
             self._in_turn = False
         self._send()
+        self._resume_reading()
         self._on_turn_end()
 
     # Writing

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from broker.server.connection import READ_BUFFER_BYTES, Connection, ConnectionLimits, FrameHandler
+from broker.server.in_flight import InFlight
 
 LOG = logging.getLogger("broker.listener")
 
@@ -79,6 +80,7 @@ class Listener:
         *,
         on_admitted: Callable[[Connection], None],
         limits: ConnectionLimits,
+        in_flight_bytes_max: int,
         connections_max: int,
         connections_per_address_max: int,
         idle_s: float | None,
@@ -94,6 +96,7 @@ class Listener:
         self._on_turn_end = on_turn_end
         self._on_admitted = on_admitted
         self._limits = limits
+        self._in_flight = InFlight(in_flight_bytes_max)
         self._connections_max = connections_max
         self._connections_per_address_max = connections_per_address_max
         self._idle_s = idle_s
@@ -150,7 +153,14 @@ class Listener:
         # A peer that vanished without a word (half-open) is found by the kernel.
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection = Connection(
-            self._loop, connected, peer, self._limits, self._read_buffer, self._handle, self._on_turn_end
+            self._loop,
+            connected,
+            peer,
+            self._limits,
+            self._in_flight,
+            self._read_buffer,
+            self._handle,
+            self._on_turn_end,
         )
         connection.close_callbacks.append(lambda: self._forget(connection, host))
         self.connections.add(connection)

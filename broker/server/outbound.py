@@ -13,6 +13,8 @@ import socket
 from collections import deque
 from typing import Protocol
 
+from broker.server.in_flight import InFlight
+
 # One sendfile call blocks the loop's thread while the kernel reads the file; a cold megabyte is about a millisecond.
 SENDFILE_BYTES_MAX = 1 << 20
 SENDMSG_PIECES_MAX = 64
@@ -43,12 +45,14 @@ class FileCutShort(Exception):
 class Outbound:
     """The queue of one connection. Raises OSError from the socket as it is; the connection then closes."""
 
-    __slots__ = ("_pieces", "_sent_of_head", "_socket", "queued_bytes")
+    __slots__ = ("_in_flight", "_in_memory", "_pieces", "_sent_of_head", "_socket", "queued_bytes")
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, in_flight: InFlight) -> None:
         self._socket = connected
+        self._in_flight = in_flight
+        self._in_memory = 0
         self._pieces: deque[Piece] = deque()
-        self._sent_of_head = 0
+        self._sent_of_head: int = 0
         self.queued_bytes = 0
 
     def append(self, piece: Piece) -> None:
@@ -57,6 +61,9 @@ class Outbound:
             _let_go(piece)
             return
         self.queued_bytes += size
+        if isinstance(piece, (bytes, bytearray, memoryview)):
+            self._in_memory += size
+            self._in_flight.unsent += size
         self._pieces.append(piece)
 
     def send(self, budget: int) -> bool:
@@ -79,6 +86,8 @@ class Outbound:
         for piece in self._pieces:
             _let_go(piece)
         self._pieces.clear()
+        self._in_flight.unsent -= self._in_memory
+        self._in_memory = 0
         self._sent_of_head = 0
         self.queued_bytes = 0
 
@@ -115,7 +124,11 @@ class Outbound:
                 break
             sent -= size
             self._pieces.popleft()
-            _let_go(head)
+            if isinstance(head, (bytes, bytearray, memoryview)):
+                self._in_memory -= size
+                self._in_flight.unsent -= size
+            else:
+                head.release()
         self._sent_of_head = sent
 
 
