@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from broker.errors import ErrorCode
 from broker.groups.consumer_protocol import CONSUMER, subscribed_topics
 from broker.groups.member import Member
-from broker.groups.values import JoinRequest
+from broker.groups.values import JoinedMember, JoinRequest, MemberDescription, StoredMember
 
 
 class Membership:
@@ -89,6 +90,26 @@ class Membership:
         candidates = {name for name, supporters in self._supporters.items() if supporters == len(self)}
         votes = Counter(next(name for name in each.protocols if name in candidates) for each in self.members.values())
         return max(votes, key=lambda name: votes[name])
+
+    def stranger(self, member_id: str, instance_id: str | None) -> ErrorCode | None:
+        """Why (member id, instance id) is nobody of this group; None when it is somebody."""
+        if instance_id is not None:
+            present = self.static.get(instance_id)
+            if present is None:
+                return ErrorCode.UNKNOWN_MEMBER_ID
+            if present != member_id:
+                return ErrorCode.FENCED_INSTANCE_ID
+        return None if member_id in self else ErrorCode.UNKNOWN_MEMBER_ID
+
+    def joined(self, protocol: str | None) -> tuple[JoinedMember, ...]:
+        """All members, as the leader sees them."""
+        return tuple(each.joined(protocol) for each in self.members.values())
+
+    def described(self, protocol: str | None) -> tuple[MemberDescription, ...]:
+        return tuple(each.described(protocol) for each in self.members.values())
+
+    def stored(self, protocol: str | None) -> tuple[StoredMember, ...]:
+        return tuple(each.stored(protocol) for each in self.members.values())
 
     def rebalance_timeout_ms(self) -> int:
         """How long the slowest member may take to join again."""

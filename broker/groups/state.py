@@ -24,48 +24,36 @@ Source  Kafka 4.3's classic groups; KIP-345, KIP-394 (known member ids), KIP-814
 from collections.abc import Sequence
 
 from broker.errors import ErrorCode
+from broker.groups.answers import Answers
 from broker.groups.consumer_protocol import CONSUMER, subscribed_topics
 from broker.groups.member import Member
 from broker.groups.membership import Membership
 from broker.groups.moment import Moment
+from broker.groups.rebalance import RebalanceTimers
 from broker.groups.values import (
     NO_GENERATION,
     Decision,
     GroupDescription,
     GroupListing,
     GroupState,
-    JoinAnswer,
-    JoinedMember,
     JoinRequest,
     JoinResult,
     LeavingMember,
     LeftMember,
-    Store,
     StoredGroup,
-    SyncAnswer,
     SyncRequest,
     SyncResult,
 )
-
-# Static members may ask for a rebalance timeout of 0; waiting for them again must not become a busy loop.
-_SECOND_WAIT_S_MIN = 1.0
 
 
 class Group:
     """One group. Every event returns the decisions that it led to, in the order of their execution."""
 
     __slots__ = (
-        "_decisions",
-        "_delay_extended",
-        "_delay_limit",
-        "_delay_until",
-        "_initial_delay_s",
-        "_parked",
+        "_answers",
         "_pending",
-        "_rebalance_deadline",
         "_size_max",
-        "_sync_deadline",
-        "_unsynced",
+        "_timers",
         "_who",
         "generation",
         "id",
@@ -81,17 +69,10 @@ class Group:
         self.protocol: str | None = None
         self.state_timestamp_ms = at.wall_ms
         self._size_max = size_max
-        self._initial_delay_s = initial_delay_ms / 1000
         self._who = Membership()
         self._pending: dict[str, float] = {}
-        self._parked: dict[int, str] = {}
-        self._unsynced: set[str] = set()
-        self._rebalance_deadline = 0.0
-        self._sync_deadline = 0.0
-        self._delay_until: float | None = None
-        self._delay_limit = 0.0
-        self._delay_extended = False
-        self._decisions: list[Decision] = []
+        self._timers = RebalanceTimers(initial_delay_ms)
+        self._answers = Answers()
 
     @classmethod
     def restored(
@@ -141,11 +122,11 @@ class Group:
             self._join_new(request, new_member_id, ticket, at)
         elif request.member_id in self._pending and request.instance_id is None:
             self._add(request, request.member_id, ticket, at)
-        elif error := self._stranger(request.member_id, request.instance_id):
+        elif error := self._who.stranger(request.member_id, request.instance_id):
             self._refuse_join(ticket, request, error)
         else:
             self._join_again(self._who[request.member_id], request, ticket, at)
-        return self._take()
+        return self._answers.take()
 
     def sync(self, request: SyncRequest, ticket: int, at: Moment) -> list[Decision]:
         error = self._not_current(request.member_id, request.instance_id, request.generation)
@@ -154,21 +135,20 @@ class Group:
         if error is None and self.state is GroupState.PREPARING_REBALANCE:
             error = ErrorCode.REBALANCE_IN_PROGRESS
         if error is not None:
-            self._decisions.append(SyncAnswer(ticket, SyncResult(error=error)))
-            return self._take()
+            self._answers.sync_at_once(ticket, SyncResult(error=error))
+            return self._answers.take()
         member = self._who[request.member_id]
         member.heard(at.now)
-        self._unsynced.discard(member.id)
-        # A client that lost patience and asks again; its earlier request must not stay without an answer.
-        self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+        self._timers.synced(member.id)
+        # As with join: a repeated sync answers the one before.
+        self._answers.sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at.now)
         if self.state is GroupState.STABLE:
-            self._decisions.append(SyncAnswer(ticket, self._assigned(member)))
-            return self._take()
-        member.sync = ticket
-        self._parked[ticket] = member.id
+            self._answers.sync_at_once(ticket, self._assigned(member))
+            return self._answers.take()
+        self._answers.park_sync(member, ticket)
         if member.id == self._who.leader:
             self._complete_sync(request, at)
-        return self._take()
+        return self._answers.take()
 
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int, at: Moment) -> ErrorCode:
         error = self._not_current(member_id, instance_id, generation)
@@ -191,18 +171,18 @@ class Group:
             if member_id in self._pending:
                 del self._pending[member_id]
             else:
-                error = self._stranger(member_id, each.instance_id) or ErrorCode.NONE
+                error = self._who.stranger(member_id, each.instance_id) or ErrorCode.NONE
                 if error is ErrorCode.NONE:
                     self._remove(member_id, at)
             gone = gone or error is ErrorCode.NONE
             left.append(LeftMember(each.member_id, each.instance_id, error))
         if gone:
             self._somebody_left(at)
-        return left, self._take()
+        return left, self._answers.take()
 
     def drop(self, ticket: int, at: Moment) -> None:
         """The connection that waited for *ticket* has closed: nobody gets its answer, the member has its session."""
-        member_id = self._parked.pop(ticket, None)
+        member_id = self._answers.drop(ticket)
         if member_id is None:
             return
         member = self._who[member_id]
@@ -225,33 +205,31 @@ class Group:
         if expired or forgotten:
             self._somebody_left(at)
         if self.state is GroupState.PREPARING_REBALANCE:
-            self._tick_join_phase(at)
-        elif self._unsynced and self._sync_deadline <= at.now:
-            for member_id in sorted(self._unsynced & self._who.members.keys()):
+            if self._timers.joining_is_over(at.now):
+                self._complete_join(at)
+        elif late := self._timers.take_late(at.now):
+            for member_id in late:
                 self._remove(member_id, at)
-            self._unsynced.clear()
             self._prepare_rebalance(at)
-        return self._take()
+        return self._answers.take()
 
     def assignment_lost(self, at: Moment) -> list[Decision]:
         """The assignments of this generation could not be stored: whoever was in it joins again."""
         if self.state is GroupState.STABLE:
             self._prepare_rebalance(at)
-        return self._take()
+        return self._answers.take()
 
     def rebalance(self, at: Moment) -> list[Decision]:
         """All members of a Stable group join again."""
         self._prepare_rebalance(at)
-        return self._take()
+        return self._answers.take()
 
     def dissolve(self, at: Moment) -> list[Decision]:
         """The group has become a consumer group: whoever waits in it is told to join again, and finds that one."""
         for member in self._who.members.values():
-            result = JoinResult(error=ErrorCode.REBALANCE_IN_PROGRESS, member_id=member.id)
-            self._answer_join(member, result, at)
-            self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+            self._answers.refuse(member, ErrorCode.REBALANCE_IN_PROGRESS, at.now)
         self.delete()
-        return self._take()
+        return self._answers.take()
 
     def delete(self) -> None:
         """Dead groups answer COORDINATOR_NOT_AVAILABLE: the client looks again and finds, or begins, a new one."""
@@ -268,9 +246,9 @@ class Group:
         deadlines = [each.session_deadline for each in self._who.members.values() if not each.is_parked]
         deadlines.extend(self._pending.values())
         if self.state is GroupState.PREPARING_REBALANCE:
-            deadlines.append(self._rebalance_deadline if self._delay_until is None else self._delay_until)
-        elif self._unsynced:
-            deadlines.append(self._sync_deadline)
+            deadlines.append(self._timers.joining_until())
+        elif (syncing_until := self._timers.syncing_until()) is not None:
+            deadlines.append(syncing_until)
         return min(deadlines, default=None)
 
     def refuse_staging(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode:
@@ -311,8 +289,7 @@ class Group:
 
     def described(self) -> GroupDescription:
         stable = self.protocol if self.state is GroupState.STABLE else None
-        members = tuple(each.described(stable) for each in self._who.members.values())
-        return GroupDescription(self.id, self.state, self.protocol_type, stable or "", members)
+        return GroupDescription(self.id, self.state, self.protocol_type, stable or "", self._who.described(stable))
 
     def listed(self) -> GroupListing:
         return GroupListing(self.id, self.protocol_type, self.state)
@@ -325,7 +302,7 @@ class Group:
             self.protocol,
             self._who.leader,
             self.state_timestamp_ms,
-            tuple(each.stored(self.protocol) for each in self._who.members.values()),
+            self._who.stored(self.protocol),
         )
 
     # joining
@@ -341,7 +318,7 @@ class Group:
             # Without this, a client that gives up on a slow join and tries again would leave a member behind each time.
             self._pending[new_member_id] = at.now + request.session_timeout_ms / 1000
             result = JoinResult(error=ErrorCode.MEMBER_ID_REQUIRED, member_id=new_member_id)
-            self._decisions.append(JoinAnswer(ticket, result))
+            self._answers.join_at_once(ticket, result)
         else:
             self._add(request, new_member_id, ticket, at)
 
@@ -349,8 +326,8 @@ class Group:
         self._pending.pop(member_id, None)
         member = Member(member_id, request, at.now)
         self._who.add(member, request.protocol_type)
-        self._delay_extended = self._delay_until is not None
-        self._park_join(member, ticket, at)
+        self._timers.somebody_came()
+        self._answers.park_join(member, ticket, at.now)
         self._rebalance_or_complete(at)
 
     def _join_again(self, member: Member, request: JoinRequest, ticket: int, at: Moment) -> None:
@@ -358,33 +335,30 @@ class Group:
         member.heard(at.now)
         if self.state is GroupState.COMPLETING_REBALANCE and same:
             # Its answer was lost on the way.
-            self._decisions.append(JoinAnswer(ticket, self._joined(member)))
+            self._answers.join_at_once(ticket, self._joined(member))
             return
         if self.state is GroupState.STABLE and same and member.id != self._who.leader:
-            self._decisions.append(JoinAnswer(ticket, self._joined(member)))
+            self._answers.join_at_once(ticket, self._joined(member))
             return
         # A leader that joins a Stable group again has seen something (partitions, topics) that needs a new assignment.
         self._who.update(member, request)
-        self._park_join(member, ticket, at)
+        self._answers.park_join(member, ticket, at.now)
         self._rebalance_or_complete(at)
 
     def _replace(self, member: Member, request: JoinRequest, new_id: str, ticket: int, at: Moment) -> None:
         """A static member has come back: it takes its own place, and whoever still uses its old id is fenced."""
         old_id, topics = member.id, subscribed_topics(member.metadata(self.protocol))
         old_leader = self._who.leader or ""
-        self._answer_join(member, JoinResult(error=ErrorCode.FENCED_INSTANCE_ID, member_id=old_id), at)
-        self._answer_sync(member, SyncResult(error=ErrorCode.FENCED_INSTANCE_ID), at)
+        self._answers.refuse(member, ErrorCode.FENCED_INSTANCE_ID, at.now)
         self._who.rename(member, new_id)
         self._who.update(member, request)
         member.heard(at.now)
-        if old_id in self._unsynced:
-            self._unsynced.remove(old_id)
-            self._unsynced.add(new_id)
+        self._timers.renamed(old_id, new_id)
         if self.state is GroupState.STABLE and self._stays(member, topics):
-            self._decisions.append(Store(self.stored()))
-            self._decisions.append(JoinAnswer(ticket, self._rejoined(member, old_leader, request)))
+            self._answers.store(self.stored())
+            self._answers.join_at_once(ticket, self._rejoined(member, old_leader, request))
             return
-        self._park_join(member, ticket, at)
+        self._answers.park_join(member, ticket, at.now)
         self._rebalance_or_complete(at)
 
     def _stays(self, member: Member, topics_before: frozenset[str] | None) -> bool:
@@ -405,7 +379,7 @@ class Group:
             # Who cannot be told to skip the assignment must not take itself for the leader: nobody would read it.
             leader=(self._who.leader or "") if skips else old_leader,
             member_id=member.id,
-            members=self._joined_members() if leads and skips else (),
+            members=self._who.joined(self.protocol) if leads and skips else (),
             skip_assignment=leads and skips,
         )
 
@@ -416,11 +390,8 @@ class Group:
             protocol=self.protocol,
             leader=self._who.leader or "",
             member_id=member.id,
-            members=self._joined_members() if member.id == self._who.leader else (),
+            members=self._who.joined(self.protocol) if member.id == self._who.leader else (),
         )
-
-    def _joined_members(self) -> tuple[JoinedMember, ...]:
-        return tuple(each.joined(self.protocol) for each in self._who.members.values())
 
     # the phases of a rebalance
 
@@ -437,34 +408,16 @@ class Group:
     def _prepare_rebalance(self, at: Moment) -> None:
         if self.state is GroupState.COMPLETING_REBALANCE:
             for member in self._who.members.values():
-                self._answer_sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at)
+                self._answers.sync(member, SyncResult(error=ErrorCode.REBALANCE_IN_PROGRESS), at.now)
         timeout_s = self._who.rebalance_timeout_ms() / 1000
-        if self.state is GroupState.EMPTY and self._initial_delay_s > 0:
-            self._delay_until = at.now + min(self._initial_delay_s, timeout_s)
-            self._delay_limit = at.now + timeout_s
-            self._delay_extended = False
-        self._unsynced.clear()
-        self._rebalance_deadline = at.now + timeout_s
+        self._timers.begin(at.now, timeout_s, first=self.state is GroupState.EMPTY)
         self.state = GroupState.PREPARING_REBALANCE
         self._complete_join_if_all_are_there(at)
 
     def _complete_join_if_all_are_there(self, at: Moment) -> None:
         everybody = all(each.join is not None for each in self._who.members.values())
-        if self._delay_until is None and not self._pending and everybody:
+        if not self._timers.is_delayed and not self._pending and everybody:
             self._complete_join(at)
-
-    def _tick_join_phase(self, at: Moment) -> None:
-        if self._delay_until is None:
-            if self._rebalance_deadline <= at.now:
-                self._complete_join(at)
-        elif self._delay_until <= at.now:
-            if self._delay_extended and self._delay_until < self._delay_limit:
-                # Somebody came while we waited: perhaps there are more.
-                self._delay_extended = False
-                self._delay_until = min(self._delay_until + self._initial_delay_s, self._delay_limit)
-            else:
-                self._delay_until = None
-                self._complete_join(at)
 
     def _complete_join(self, at: Moment) -> None:
         absent = [each.id for each in self._who.members.values() if each.join is None and each.instance_id is None]
@@ -475,51 +428,40 @@ class Group:
             return
         if all(each.join is None for each in self._who.members.values()):
             # Static members only, none of them back: their sessions decide.
-            self._rebalance_deadline = at.now + max(self._who.rebalance_timeout_ms() / 1000, _SECOND_WAIT_S_MIN)
+            self._timers.begin_again(at.now, self._who.rebalance_timeout_ms() / 1000)
             return
         self._who.elect()
         self.generation += 1
         self.protocol = self._who.elected_protocol()
         self.state = GroupState.COMPLETING_REBALANCE
-        self._unsynced = set(self._who.members)
-        self._sync_deadline = at.now + self._who.rebalance_timeout_ms() / 1000
+        self._timers.expect(self._who.members, at.now, self._who.rebalance_timeout_ms() / 1000)
         for member in self._who.members.values():
             member.assignment = b""
-            self._answer_join(member, self._joined(member), at)
+            self._answers.join(member, self._joined(member), at.now)
 
     def _become_empty(self, at: Moment) -> None:
         self.generation += 1
         self.protocol = None
         self.state = GroupState.EMPTY
         self.state_timestamp_ms = at.wall_ms
-        self._decisions.append(Store(self.stored()))
+        self._answers.store(self.stored())
 
     def _complete_sync(self, request: SyncRequest, at: Moment) -> None:
         for member in self._who.members.values():
             member.assignment = request.assignments.get(member.id, b"")
         self.state = GroupState.STABLE
         self.state_timestamp_ms = at.wall_ms
-        self._decisions.append(Store(self.stored()))
+        self._answers.store(self.stored())
         for member in self._who.members.values():
-            self._answer_sync(member, self._assigned(member), at)
+            self._answers.sync(member, self._assigned(member), at.now)
 
     # the small steps
-
-    def _stranger(self, member_id: str, instance_id: str | None) -> ErrorCode | None:
-        """Why (member id, instance id) is nobody of this group; None when it is somebody."""
-        if instance_id is not None:
-            present = self._who.static.get(instance_id)
-            if present is None:
-                return ErrorCode.UNKNOWN_MEMBER_ID
-            if present != member_id:
-                return ErrorCode.FENCED_INSTANCE_ID
-        return None if member_id in self._who else ErrorCode.UNKNOWN_MEMBER_ID
 
     def _not_current(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode | None:
         """Why a request does not come from a member of this generation; None when it does."""
         if self.state is GroupState.DEAD:
             return ErrorCode.COORDINATOR_NOT_AVAILABLE
-        error = self._stranger(member_id, instance_id)
+        error = self._who.stranger(member_id, instance_id)
         if error is None and generation != self.generation:
             return ErrorCode.ILLEGAL_GENERATION
         return error
@@ -534,35 +476,9 @@ class Group:
 
     def _remove(self, member_id: str, at: Moment) -> None:
         member = self._who[member_id]
-        unknown = ErrorCode.UNKNOWN_MEMBER_ID
-        self._answer_join(member, JoinResult(error=unknown, member_id=member_id), at)
-        self._answer_sync(member, SyncResult(error=unknown), at)
-        self._unsynced.discard(member_id)
+        self._answers.refuse(member, ErrorCode.UNKNOWN_MEMBER_ID, at.now)
+        self._timers.synced(member_id)
         self._who.remove(member_id)
 
-    def _park_join(self, member: Member, ticket: int, at: Moment) -> None:
-        # As with sync: a repeated join answers the one before.
-        self._answer_join(member, JoinResult(error=ErrorCode.REBALANCE_IN_PROGRESS, member_id=member.id), at)
-        member.join = ticket
-        self._parked[ticket] = member.id
-
     def _refuse_join(self, ticket: int, request: JoinRequest, error: ErrorCode) -> None:
-        self._decisions.append(JoinAnswer(ticket, JoinResult(error=error, member_id=request.member_id)))
-
-    def _answer_join(self, member: Member, result: JoinResult, at: Moment) -> None:
-        if member.join is not None:
-            self._decisions.append(JoinAnswer(member.join, result))
-            del self._parked[member.join]
-            member.join = None
-            member.heard(at.now)
-
-    def _answer_sync(self, member: Member, result: SyncResult, at: Moment) -> None:
-        if member.sync is not None:
-            self._decisions.append(SyncAnswer(member.sync, result))
-            del self._parked[member.sync]
-            member.sync = None
-            member.heard(at.now)
-
-    def _take(self) -> list[Decision]:
-        decisions, self._decisions = self._decisions, []
-        return decisions
+        self._answers.join_at_once(ticket, JoinResult(error=error, member_id=request.member_id))
