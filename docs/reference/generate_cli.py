@@ -18,6 +18,7 @@ COMMANDS = (
     "dead-letters list",
     "dead-letters show",
     "outbox status",
+    "messages snapshot",
     "database upgrade",
     "database current",
 )

@@ -24,6 +24,8 @@ class Model:
     """The topics that its event handlers read."""
     published_topics: frozenset[str]
     """The topics that its aggregates write, and those named by the events in its modules."""
+    named_events: tuple[type[Event], ...]
+    """The events in its modules that name a topic: what it may publish, whether it reads them or not."""
 
     @classmethod
     def of(cls, modules: Sequence[ModuleType], faults: Faults, *, projected: Iterable[type[Event]] = ()) -> "Model":
@@ -53,8 +55,9 @@ class Model:
                 )
             else:
                 handled_topics.add(topic)
-        named = {event.event_topic for event in _events_in(modules) if event.event_topic is not None}
-        return cls(handlers, topics, types, frozenset(handled_topics), frozenset(topics.written() | named))
+        named = tuple(dict.fromkeys(event for event in _events_in(modules) if event.event_topic is not None))
+        published = topics.written() | {event.event_topic for event in named if event.event_topic is not None}
+        return cls(handlers, topics, types, frozenset(handled_topics), frozenset(published), named)
 
 
 def _loaded_by(handlers: Handlers) -> Iterator[type[Aggregate]]:

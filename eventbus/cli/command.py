@@ -11,7 +11,7 @@ from typing import Final
 
 import typer
 
-from eventbus.cli import database, dead_letters, outbox, projections, run
+from eventbus.cli import database, dead_letters, messages, outbox, projections, run
 from eventbus.errors import DefinitionError, EventBusError, InvalidConfiguration, SchemaOutdated
 
 FAILED: Final = 1
@@ -32,6 +32,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.add_typer(projections.app, name="projections")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(messages.app, name="messages")
 app.add_typer(database.app, name="database")
 
 

@@ -66,15 +66,23 @@ class MessageTypes:
             raise UndecodableMessage(f"{envelope.type} v{envelope.version} has no data (a null value)")
         if envelope.version == cls.message_version:
             return decode(cls, data)
+        # Through JSON again, so that an upcast event is validated by exactly the rules of one that was read.
+        return decode(cls, to_json(self.newest_shape(envelope, data)))
+
+    def newest_shape(self, envelope: Envelope, data: bytes) -> dict[str, JsonValue]:
+        """
+        The JSON object in *data* as an event of today's version would have it. Raises UndecodableMessage, also when
+        the event is unknown here.
+        """
+        cls = self._classes.get(envelope.type)
+        if cls is None:
+            raise UndecodableMessage(f"{envelope.type} is no event of this application")
         if envelope.version > cls.message_version:
             raise UndecodableMessage(
                 f"{envelope.type} v{envelope.version} is newer than version {cls.message_version}, the newest known "
                 "here: deploy the newer class first"
             )
-        older = _object(envelope, data)
-        newer = self._upcasters.upcast(cls, envelope.version, older)
-        # Through JSON again, so that an upcast event is validated by exactly the rules of one that was read.
-        return decode(cls, to_json(newer))
+        return self._upcasters.upcast(cls, envelope.version, _object(envelope, data))
 
 
 def _object(envelope: Envelope, data: bytes) -> dict[str, JsonValue]:

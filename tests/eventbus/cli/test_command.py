@@ -44,6 +44,7 @@ COMMANDS = [
     ["dead-letters", "list"],
     ["dead-letters", "show"],
     ["outbox", "status"],
+    ["messages", "snapshot"],
     ["database", "upgrade"],
     ["database", "current"],
 ]
@@ -254,3 +255,26 @@ def test_a_rebuild_of_an_unknown_projection_names_those_that_are_there(tmp_path:
     assert result.returncode == 2
     assert result.stderr == "shop has no projection 'x'; it has order_counts.\n"
     assert not (tmp_path / "state").exists()
+
+
+def test_a_snapshot_of_the_messages_is_written_once(tmp_path: Path) -> None:
+    """The second run keeps what is there."""
+    (tmp_path / "service.py").write_text(APPLICATION)
+    first = eventbus(tmp_path, "messages", "snapshot", "--app", "service:app")
+    assert (first.returncode, first.stdout.splitlines()) == (
+        0,
+        ["written tests/messages/OrderPlaced.v1.json", "1 written, 0 kept in tests/messages"],
+    )
+    sample = {"type": "OrderPlaced", "version": 1, "data": {"order_id": "order_id"}}
+    assert json.loads((tmp_path / "tests" / "messages" / "OrderPlaced.v1.json").read_text()) == sample
+    second = eventbus(tmp_path, "messages", "snapshot", "--app", "service:app", "--json")
+    assert json.loads(second.stdout) == {"written": [], "kept": ["tests/messages/OrderPlaced.v1.json"]}
+
+
+def test_a_file_among_the_samples_that_is_none_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """And nothing is written."""
+    (tmp_path / "service.py").write_text(APPLICATION)
+    (tmp_path / "wrong.json").write_text("{}")
+    done = eventbus(tmp_path, "messages", "snapshot", "--app", "service:app", "--to", ".")
+    assert done.returncode == 2
+    assert done.stderr.startswith("wrong.json is no sample (type: Field required)")
