@@ -216,16 +216,8 @@ class _Fetch:
         if records is not None:
             data.records = records
             if self._request.isolation_level == _READ_COMMITTED:
-                data.aborted_transactions = self._aborted(partition, asked.fetch_offset)
+                data.aborted_transactions = _aborted(partition, asked.fetch_offset, records)
         return data
-
-    def _aborted(self, partition: Partition, offset: int) -> list[AbortedTransaction]:
-        log = partition.log
-        # Perhaps more than the batches of this answer meet: the client passes over those that it does not reach.
-        return [
-            AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset)
-            for each in log.aborted_in(offset, log.last_stable_offset)
-        ]
 
 
 class _ParkedFetch:
@@ -261,6 +253,15 @@ def _by_topic(answers: Iterable[tuple[WantedPartition, FetchPartitionData]]) -> 
             )
         partitions.append(data)
     return responses
+
+
+def _aborted(partition: Partition, offset: int, records: LogSlice) -> list[AbortedTransaction]:
+    # Perhaps a few more than these batches meet: the client passes over those that it does not reach.
+    log = partition.log
+    return [
+        AbortedTransaction(producer_id=each.producer_id, first_offset=each.first_offset)
+        for each in log.aborted_in(offset, log.last_stable_offset, records)
+    ]
 
 
 def _refusal(partition: int, error: ErrorCode) -> FetchPartitionData:

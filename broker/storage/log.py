@@ -310,14 +310,16 @@ class PartitionLog:
             except CorruptBatch as error:
                 raise StorageError(self.directory, f"behind offset {offset}: {error}") from error
 
-    def aborted_in(self, offset: int, up_to: int) -> list[AbortedTransaction]:
+    def aborted_in(self, offset: int, up_to: int, place: LogSlice | None = None) -> list[AbortedTransaction]:
         """
-        The aborted transactions with records from *offset* to *up_to*, by the place of their markers. Raises
-        StorageError.
+        The aborted transactions with records from *offset* to *up_to*, by the place of their markers. With *place*,
+        what read() gave for *offset*: only those that may have records there. Raises StorageError.
         """
         found: list[AbortedTransaction] = []
         segment: Segment | None = self._segments.holding(offset)
         try:
+            if place is not None:
+                up_to = min(up_to, self._reader.end_of(offset, place, self._next_offset))
             while segment is not None:
                 here, is_all = segment.transactions().overlapping(offset, up_to)
                 found += here
@@ -477,6 +479,12 @@ class PartitionLog:
     def clean_offset(self) -> int:
         """Everything below was compacted, for the checkpoint."""
         return self._compactions.clean_offset
+
+    def roll_when_overdue(self) -> None:
+        """Ends the active segment when its first record waits too long for compaction. Raises StorageError."""
+        first = self._segments.active.first_timestamp
+        if 0 <= first < self._clock.now_ms() - self.config.max_compaction_lag_ms:
+            self.roll()
 
     def dirt(self) -> Dirt:
         """What there is to compact, synced or not. Raises StorageError."""

@@ -12,7 +12,7 @@ Source      Kafka's OffsetIndex; docs/explanation/log-format.md
 
 import sys
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from broker.errors import BrokerError
 
@@ -50,6 +50,11 @@ class OffsetIndex:
         """The greatest indexed position at or below *position*; 0 when there is none."""
         slot = bisect_right(self._positions, position) - 1
         return 0 if slot < 0 else self._positions[slot]
+
+    def first_from(self, position: int) -> int | None:
+        """The last offset of the first indexed batch at byte *position* or behind it; None when there is none."""
+        slot = bisect_left(self._positions, position)
+        return None if slot == len(self._positions) else self._entry(slot)[0]
 
     def last(self) -> tuple[int, int] | None:
         """The last entry as (last offset, position)."""

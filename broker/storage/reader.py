@@ -60,6 +60,14 @@ class Reader:
             segment = self._segments.behind(segment)
         return None
 
+    def end_of(self, offset: int, read: LogSlice, next_offset: int) -> int:
+        """An offset behind all that was *read* from *offset* on, not far behind it. Raises StorageError, OSError."""
+        place = self.place(offset)
+        if place is None:
+            return next_offset
+        indexed = place[0].indexes()[0].first_from(read.position + read.size)
+        return self._segments.end_of(place[0], next_offset) if indexed is None else indexed
+
     def remember_end(self, next_offset: int) -> None:
         """Notes that somebody will read on from the end of the log."""
         if len(self._stops) >= _STOPS_MAX:

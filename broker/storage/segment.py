@@ -311,8 +311,9 @@ class Segment:
             self._file.release()
             self._file = None
         self._indexes = None
-        if self._transactions is not None and self._transactions.is_saved:
-            # An unsaved one stays: only a crash may have its entries made again.
+        if self._transactions is not None and self._transactions.is_saved and len(self._transactions):
+            # An unsaved one stays: only a crash may have its entries made again. An empty one costs nothing, and is
+            # asked by every reader of committed records that comes by.
             self._transactions = None
 
     def _name(self, suffix: str) -> None:

@@ -14,7 +14,9 @@ File        NNN.txnindex, only where something was aborted
 Source      Kafka's TransactionIndex, AbortedTxn
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -25,6 +27,7 @@ from broker.storage.offset_index import UnsoundIndex
 ENTRY_SIZE = 34
 _ENTRY = Struct(">hqqqq")
 _VERSION = 0
+_last_offset = attrgetter("last_offset")
 
 
 class AbortedTransaction(NamedTuple):
@@ -113,8 +116,9 @@ class TransactionIndex:
         segments may have more.
         """
         found: list[AbortedTransaction] = []
-        for entry in self._entries:
-            if entry.last_offset >= offset and entry.first_offset < up_to:
+        for slot in range(bisect_left(self._entries, offset, key=_last_offset), len(self._entries)):
+            entry = self._entries[slot]
+            if entry.first_offset < up_to:
                 found.append(entry)
             if entry.last_stable_offset >= up_to:
                 return found, True

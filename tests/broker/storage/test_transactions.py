@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.errors import ErrorCode
-from broker.records import Marker, MarkerKind, build_marker
+from broker.records import Marker, MarkerKind, build_marker, iterate_batches
 from broker.storage import AbortedTransaction, Appended, AppendOrigin
 from broker.storage.errors import InvalidProducerEpoch, InvalidRecord, InvalidTransactionState, StorageError
 from broker.storage.transaction_index import TransactionIndex
@@ -232,3 +232,28 @@ def test_a_full_disk_keeps_the_index_in_memory_until_there_is_room(tmp_path: Pat
     assert list(TransactionIndex.load(bench.directory / "00000000000000000000.txnindex", files)) == [
         AbortedTransaction(1, 0, 1, 2)
     ]
+
+
+def test_a_reader_that_is_far_behind_is_not_told_of_all_that_was_aborted_since(tmp_path: Path) -> None:
+    """Only of what its batches may meet, by the offset index."""
+    bench = LogBench(tmp_path, index_interval_bytes=64)
+    for sequence in range(200):
+        write(bench, 1, sequence)
+        abort(bench, 1)
+    for offset in (0, 100, 399):
+        place = bench.log.read(offset, 400, up_to=bench.log.last_stable_offset)
+        assert place is not None
+        told = bench.log.aborted_in(offset, bench.log.last_stable_offset, place)
+        met = [
+            entry
+            for entry in bench.log.aborted_in(0, bench.log.next_offset)
+            if any(
+                entry.first_offset <= batch.header.last_offset
+                and entry.last_offset >= max(offset, batch.header.base_offset)
+                for batch in iterate_batches(place.read())
+            )
+        ]
+        place.release()
+        assert met
+        assert set(met) <= set(told)
+        assert len(told) <= len(met) + 2
