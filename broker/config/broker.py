@@ -234,12 +234,29 @@ class BrokerConfig:
         at_least=0,
         documentation="Default of message.timestamp.after.max.ms.",
     )
+    log_cleaner_enable: bool = boolean(
+        "log.cleaner.enable", True, documentation="Whether topics with cleanup.policy=compact are compacted."
+    )
+    log_cleaner_backoff_ms: int = integer(
+        "log.cleaner.backoff.ms",
+        15_000,
+        kind=_LONG,
+        at_least=1,
+        documentation="How long compaction sleeps when no log is due.",
+    )
+    log_cleaner_dedupe_buffer_size: int = integer(
+        "log.cleaner.dedupe.buffer.size",
+        128 * _MEBI,
+        kind=_LONG,
+        at_least=_MEBI,
+        documentation="Memory for the newest offset of each key of a pass, 200 bytes a key; a log with more keys takes "
+        "several passes.",
+    )
     log_cleaner_delete_retention_ms: int = integer(
         "log.cleaner.delete.retention.ms",
         _DAY_MS,
         kind=_LONG,
         at_least=0,
-        acts=False,
         documentation="Default of delete.retention.ms.",
     )
     log_cleaner_min_compaction_lag_ms: int = integer(
@@ -247,7 +264,6 @@ class BrokerConfig:
         0,
         kind=_LONG,
         at_least=0,
-        acts=False,
         documentation="Default of min.compaction.lag.ms.",
     )
     log_cleaner_max_compaction_lag_ms: int = integer(
@@ -255,7 +271,6 @@ class BrokerConfig:
         LONG_MAX,
         kind=_LONG,
         at_least=1,
-        acts=False,
         documentation="Default of max.compaction.lag.ms.",
     )
     log_cleaner_min_cleanable_ratio: float = decimal(
@@ -263,7 +278,6 @@ class BrokerConfig:
         0.5,
         at_least=0,
         at_most=1,
-        acts=False,
         documentation="Default of min.cleanable.dirty.ratio.",
     )
     log_local_retention_ms: int = integer(

@@ -49,8 +49,8 @@ class TopicConfig:
         ("delete",),
         one_of=("compact", "delete"),
         synonyms=_broker("log.cleanup.policy"),
-        documentation="delete: segments go by age and size. compact: every record needs a key, and nothing goes by age "
-        "or size; older values are not taken out yet. Both: delete, with keys.",
+        documentation="delete: segments go by age and size. compact: every record needs a key, and the newest of each "
+        "key stays; nothing goes by age or size. Both: both.",
     )
     compression_type: str = text(
         "compression.type",
@@ -94,8 +94,8 @@ class TopicConfig:
         kind=_LONG,
         at_least=0,
         synonyms=_broker("log.cleaner.delete.retention.ms"),
-        acts=False,
-        documentation="How long compaction keeps a tombstone.",
+        documentation="How long compaction keeps a tombstone, or the marker of a transaction without records, after "
+        "it has met it for the first time.",
     )
     file_delete_delay_ms: int = integer(
         "file.delete.delay.ms",
@@ -172,8 +172,8 @@ class TopicConfig:
         kind=_LONG,
         at_least=1,
         synonyms=_broker("log.cleaner.max.compaction.lag.ms"),
-        acts=False,
-        documentation="A record older than this is compacted.",
+        documentation="A record older than this is compacted, however clean the log is; the active segment ends "
+        "for it.",
     )
     max_message_bytes: int = integer(
         "max.message.bytes",
@@ -211,7 +211,6 @@ class TopicConfig:
         at_least=0,
         at_most=1,
         synonyms=_broker("log.cleaner.min.cleanable.ratio"),
-        acts=False,
         documentation="The share of a log that must be new since its last compaction before there is another.",
     )
     min_compaction_lag_ms: int = integer(
@@ -220,7 +219,6 @@ class TopicConfig:
         kind=_LONG,
         at_least=0,
         synonyms=_broker("log.cleaner.min.compaction.lag.ms"),
-        acts=False,
         documentation="A record younger than this is not compacted away.",
     )
     min_insync_replicas: int = integer(

@@ -49,21 +49,21 @@ class Retention:
 
 
 class Checkpoints:
-    """Writes recovery points and log starts every log.flush.offset.checkpoint.interval.ms."""
+    """Writes recovery points, log starts and clean offsets every log.flush.offset.checkpoint.interval.ms."""
 
     def __init__(self, broker: BrokerState) -> None:
         self._broker = broker
         self._interval_s = broker.config.log_flush_offset_checkpoint_interval_ms / 1000
         self._next = broker.clock.monotonic() + self._interval_s
-        self._written: dict[object, tuple[int, int]] = {}
+        self._written: dict[object, tuple[int, int, int]] = {}
 
     def next_deadline(self) -> float | None:
         return self._next
 
     def expire(self, now: float) -> None:
         self._next = now + self._interval_s
-        points: dict[object, tuple[int, int]] = {
-            partition: (partition.log.recovery_point, partition.log.log_start_offset)
+        points: dict[object, tuple[int, int, int]] = {
+            partition: (partition.log.recovery_point, partition.log.log_start_offset, partition.log.clean_offset)
             for partition in self._broker.catalog.partitions()
         }
         if points == self._written:

@@ -23,6 +23,7 @@ from broker.groups import GroupCoordinator
 from broker.handlers.context import BrokerState
 from broker.server.alarm import Alarm
 from broker.server.background import Checkpoints, Retention
+from broker.server.compactor import Compactor
 from broker.server.connection import Connection, ConnectionLimits
 from broker.server.dispatch import Dispatcher
 from broker.server.listener import Listener
@@ -123,7 +124,17 @@ class Broker:
         )
         self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
         self._alarm = Alarm(
-            loop, clock, [fetches, groups, transactions, flushes, Retention(self.state), Checkpoints(self.state)]
+            loop,
+            clock,
+            [
+                fetches,
+                groups,
+                transactions,
+                flushes,
+                Retention(self.state),
+                Checkpoints(self.state),
+                Compactor(self.state),
+            ],
         )
         self._dispatcher = Dispatcher(self.state)
         self._alarm.refresh()

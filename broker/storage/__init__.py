@@ -1,6 +1,7 @@
 """Partition logs on disk: segments, indexes, producer state, recovery. Plain calls on one thread."""
 
 from broker.storage.append_validation import AppendOrigin
+from broker.storage.compaction import Compaction, CompactionReport
 from broker.storage.config import LogConfig
 from broker.storage.data_directory import DataDirectory, DataDirectoryInUse, UnusableDataDirectory
 from broker.storage.files import DiskFileSystem, FileSystem
@@ -18,6 +19,8 @@ __all__ = [
     "AbortedTransaction",
     "AppendOrigin",
     "Appended",
+    "Compaction",
+    "CompactionReport",
     "DataDirectory",
     "DataDirectoryInUse",
     "DeletedSegment",

@@ -19,6 +19,7 @@ from broker.storage.files import FileSystem, read_whole, write_atomically
 
 RECOVERY_POINTS = "recovery-point-offset-checkpoint"
 LOG_START_OFFSETS = "log-start-offset-checkpoint"
+CLEAN_OFFSETS = "cleaner-offset-checkpoint"
 
 _VERSION = 0
 

@@ -77,6 +77,8 @@ class Compaction:
         map_bytes_max: int,
     ) -> None:
         self.error: BrokerError | OSError | None = None
+        self.is_done = False
+        """Whether the pass came to its end, rather than to nothing."""
         self.clean_offset = dirt.end
         self.cleaned: tuple[Sequence[Source], Segment] | None = None
         """The group that run() has cleaned, and what has to take its place."""
@@ -99,8 +101,8 @@ class Compaction:
         self._bytes_after = 0
 
     @property
-    def is_done(self) -> bool:
-        """Whether everything is cleaned, in its place and durable."""
+    def has_nothing_left(self) -> bool:
+        """Whether run() has nothing to do any more: everything is cleaned, in its place and durable."""
         return (
             self._groups is not None
             and not self._groups

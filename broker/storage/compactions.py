@@ -91,7 +91,8 @@ class Compactions:
                 raise
             compaction.cleaned = None
             compaction.names_changed = True
-        if compaction.is_done:
+        if compaction.has_nothing_left:
+            compaction.is_done = True
             self.clean_offset = compaction.clean_offset
             self._end(compaction)
             return False

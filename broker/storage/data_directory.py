@@ -6,6 +6,7 @@ The directory that holds everything of a broker: who has it, which cluster it is
     .kafka_cleanshutdown                there after a clean stop; a start takes it away, so that a crash leaves none
     recovery-point-offset-checkpoint    how far each partition is known to be synced
     log-start-offset-checkpoint         where each partition starts, when that is not the start of a segment
+    cleaner-offset-checkpoint           up to where each compacted partition is compacted
     <topic>-<partition>/                the logs
 Source      Kafka's LogManager and BrokerMetadataCheckpoint; the names are Kafka's
 """
@@ -20,6 +21,7 @@ from uuid import uuid4
 from broker.errors import BrokerError
 from broker.identifiers import TopicPartition, new_topic_id, topic_id_text
 from broker.storage.checkpoints import (
+    CLEAN_OFFSETS,
     LOG_START_OFFSETS,
     RECOVERY_POINTS,
     UnsoundCheckpoint,
@@ -61,6 +63,8 @@ class DataDirectory:
         self._lock = lock
         self._recovery_points = self._read_offsets(RECOVERY_POINTS)
         self._log_start_offsets = self._read_offsets(LOG_START_OFFSETS)
+        self._clean_offsets = self._read_offsets(CLEAN_OFFSETS)
+        self._has_clean_offsets = bool(self._clean_offsets)
 
     @classmethod
     def open(cls, path: Path, *, files: FileSystem, node_id: int = 1) -> "DataDirectory":
@@ -96,6 +100,10 @@ class DataDirectory:
         """Per partition, as read at open."""
         return self._log_start_offsets
 
+    def clean_offsets(self) -> Mapping[TopicPartition, int]:
+        """Per partition that was ever compacted, as read at open: the offset below which it is."""
+        return self._clean_offsets
+
     def partition_directory(self, partition: TopicPartition) -> Path:
         """Where the log of *partition* is, or would be."""
         return self.path / str(partition)
@@ -107,7 +115,8 @@ class DataDirectory:
 
     def write_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> None:
         """
-        Writes the recovery points and log start offsets of *logs*, which must be all there are. Raises OSError.
+        Writes the recovery points, log start offsets and clean offsets of *logs*, which must be all there are. Raises
+        OSError.
 
         Once a minute, after delete_records(), after a topic was deleted (its successor of the same name must not
         inherit its recovery point), and before close().
@@ -116,6 +125,10 @@ class DataDirectory:
         write_offsets(
             self._files, self.path / LOG_START_OFFSETS, {key: log.log_start_offset for key, log in logs.items()}
         )
+        clean_offsets = {key: log.clean_offset for key, log in logs.items() if log.clean_offset > 0}
+        if clean_offsets or self._has_clean_offsets:
+            write_offsets(self._files, self.path / CLEAN_OFFSETS, clean_offsets)
+            self._has_clean_offsets = True
 
     def close(self, *, clean: bool) -> None:
         """Gives the directory up. *clean*: every log was closed cleanly, so leave the mark. Raises OSError."""

@@ -239,6 +239,7 @@ class Catalog:
         settings = log_config(topic.config, self._config)
         recovery_points = self._directory.recovery_points()
         log_starts = self._directory.log_start_offsets()
+        clean_offsets = self._directory.clean_offsets()
         for index in range(len(topic.partitions), count):
             place = TopicPartition(topic.name, index)
             directory = self._directory.partition_directory(place)
@@ -253,6 +254,7 @@ class Catalog:
                 clean=self._directory.clean,
                 recovery_point=0 if fresh else recovery_points.get(place, 0),
                 log_start_offset=0 if fresh else log_starts.get(place, 0),
+                clean_offset=0 if fresh else clean_offsets.get(place, 0),
             )
             if log.recovered.bytes_cut:
                 LOG.warning(

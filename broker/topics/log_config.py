@@ -9,9 +9,11 @@ _TIMESTAMP_TYPES = {"CreateTime": TimestampType.CREATE_TIME, "LogAppendTime": Ti
 
 def log_config(topic: TopicConfig, broker: BrokerConfig) -> LogConfig:
     """The settings that a partition log of a topic acts on."""
+    compacts = "compact" in topic.cleanup_policy
     return LogConfig(
         segment_bytes=topic.segment_bytes if topic.internal_segment_bytes is None else topic.internal_segment_bytes,
-        segment_ms=topic.segment_ms,
+        # The active segment is not compacted: it has to end before its first record has waited too long.
+        segment_ms=min(topic.segment_ms, topic.max_compaction_lag_ms) if compacts else topic.segment_ms,
         segment_index_bytes=topic.segment_index_bytes,
         index_interval_bytes=topic.index_interval_bytes,
         max_message_bytes=topic.max_message_bytes,
@@ -21,7 +23,11 @@ def log_config(topic: TopicConfig, broker: BrokerConfig) -> LogConfig:
         retention_ms=topic.retention_ms,
         retention_bytes=topic.retention_bytes,
         deletes="delete" in topic.cleanup_policy,
-        compacts="compact" in topic.cleanup_policy,
+        compacts=compacts,
+        min_cleanable_dirty_ratio=topic.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms=topic.min_compaction_lag_ms,
+        max_compaction_lag_ms=topic.max_compaction_lag_ms,
+        delete_retention_ms=topic.delete_retention_ms,
         flush_messages=topic.flush_messages,
         flush_ms=topic.flush_ms,
         flush_before_ack=topic.flush_before_ack,
