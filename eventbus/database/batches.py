@@ -62,6 +62,18 @@ class BatchInsert:
             f"FROM unnest({given}) AS given({self._names}, unit) WHERE {condition}"
         )
 
+    def select_of_values(self, first_parameter: int, rows: int, condition: str) -> str:
+        """The same for that many rows with a parameter a value, all of them inserted or, by *condition*, none."""
+        kinds = [kind.removesuffix("[]") for kind in self._types]
+        given: list[str] = []
+        for first in range(first_parameter, first_parameter + rows * self.width, self.width):
+            values = ", ".join(f"${number}::{kind}" for number, kind in enumerate(kinds, start=first))
+            given.append(f"({values})")
+        return (
+            f"INSERT INTO {self._table} ({self._names}) SELECT * "  # noqa: S608 (our names)
+            f"FROM (VALUES {', '.join(given)}) AS given WHERE {condition}"
+        )
+
     async def execute(self, connection: AsyncConnection, rows: Sequence[tuple[Value, ...]]) -> None:
         """Insert *rows*, each with a value per column; none is nothing."""
         if not rows:

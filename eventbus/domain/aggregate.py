@@ -55,6 +55,10 @@ class Aggregate:
     Class keywords
         topic      where its events go, keyed by its id; inherited
         name       the category of its streams, `<name>-<id>`; by default the class's name
+        snapshot   keep snapshots of the state, whose shape is of this version: a number from 1 on, a higher one when
+                   what the annotated attributes hold has changed; older snapshots are passed over then
+        snapshot_every
+                   a snapshot each time that so many events have come since the last one
     State          class attributes with immutable defaults; what has no such default is set in `__init__`
     Errors         DefinitionError when the class is created: no topic, a mutable default, an event that is applied
                    twice or that names another topic; TypeError: an unknown keyword
@@ -62,12 +66,21 @@ class Aggregate:
 
     aggregate_name: ClassVar[str] = "Aggregate"
     aggregate_topic: ClassVar[str] = ""
+    aggregate_snapshot: ClassVar[int | None] = None
+    aggregate_snapshot_every: ClassVar[int] = 100
     applied_events: ClassVar[Mapping[type[Event], str]] = MappingProxyType({})
     """Event class → name of the method that applies it."""
 
     id: str
 
-    def __init_subclass__(cls, *, topic: str | None = None, name: str | None = None) -> None:
+    def __init_subclass__(
+        cls,
+        *,
+        topic: str | None = None,
+        name: str | None = None,
+        snapshot: int | None = None,
+        snapshot_every: int | None = None,
+    ) -> None:
         super().__init_subclass__()
         place = f"{cls.__module__}.{cls.__qualname__}"
         cls.aggregate_name = cls.__name__ if name is None else name
@@ -77,6 +90,12 @@ class Aggregate:
             cls.aggregate_topic = topic
         if not cls.aggregate_topic:
             raise DefinitionError(f'{place}: say where its events go: class {cls.__name__}(Aggregate, topic="…")')
+        if snapshot is not None:
+            cls.aggregate_snapshot = snapshot
+        if snapshot_every is not None:
+            cls.aggregate_snapshot_every = snapshot_every
+        if (cls.aggregate_snapshot is not None and cls.aggregate_snapshot < 1) or cls.aggregate_snapshot_every < 1:
+            raise DefinitionError(f"{place}: snapshot= and snapshot_every= are numbers from 1 on")
         _refuse_mutable_defaults(cls, place)
         cls.applied_events = MappingProxyType(_applied(cls, place))
 
@@ -86,6 +105,7 @@ class Aggregate:
         self.id = id
         # Mangled: their state is the users', under any name.
         self.__version = 0
+        self.__snapshot_version = 0
         self.__recorded: list[Event] = []
 
     @property
@@ -123,6 +143,18 @@ class Aggregate:
             _evolve(self, event)
             self.__version += 1
         return self
+
+    def restored(self, stream_version: int) -> Self:
+        """Itself, given the state of a snapshot that was taken at *stream_version*."""
+        self.__version = self.__snapshot_version = stream_version
+        return self
+
+    def is_snapshot_due(self) -> bool:
+        """Whether enough events have come since the last snapshot; asked again, it is not."""
+        if self.aggregate_snapshot is None or self.__version - self.__snapshot_version < self.aggregate_snapshot_every:
+            return False
+        self.__snapshot_version = self.__version
+        return True
 
     def take_recorded(self) -> list[Event]:
         """The recorded events, which from here on count as appended: `stream_version` stands behind them."""

@@ -2,13 +2,17 @@
 Loads aggregates and, when the handler has returned, appends what they have recorded.
 """
 
-from typing import Generic, TypeVar
+import logging
+from typing import Final, Generic, TypeVar
 
 from eventbus.domain.aggregate import Aggregate
+from eventbus.domain.state import state_format
 from eventbus.errors import DefinitionError, StreamNotFound
 from eventbus.messages import Event
 from eventbus.serialization import MessageTypes
 from eventbus.store import StoredEvent, UnitOfWork
+
+_log: Final = logging.getLogger("eventbus.domain")
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -42,11 +46,29 @@ class Repository(Generic[A]):
         known = self._loaded.get(id)
         if known is not None:
             return known
-        aggregate = self._aggregate(id)
-        stored = await self._unit_of_work.load(aggregate.stream)
-        aggregate.replay([self._decode(one) for one in stored])
+        aggregate = await self._load(self._aggregate(id))
         # A concurrent load of the same id, in the handler's own task group, may have been quicker.
         return self._loaded.setdefault(id, aggregate)
+
+    async def _load(self, aggregate: A) -> A:
+        shape = aggregate.aggregate_snapshot
+        if shape is None:
+            stored = await self._unit_of_work.load(aggregate.stream)
+        else:
+            snapshot, stored = await self._unit_of_work.load_snapshot(aggregate.stream, shape)
+            if snapshot is not None:
+                if state_format(self._aggregate).read(snapshot.state, aggregate):
+                    aggregate.restored(snapshot.stream_version)
+                else:
+                    _log.warning(
+                        "%s: the snapshot at version %d does not fit the attributes of %s: all events are read. "
+                        "Whoever changes them gives snapshot= a higher number",
+                        aggregate.stream,
+                        snapshot.stream_version,
+                        self._aggregate.__qualname__,
+                    )
+                    stored = await self._unit_of_work.load(aggregate.stream)
+        return aggregate.replay([self._decode(one) for one in stored])
 
     def add(self, aggregate: A) -> A:
         """
@@ -79,3 +101,10 @@ class Repository(Generic[A]):
                     key=aggregate.id,
                     category=aggregate.aggregate_name,
                 )
+                if aggregate.aggregate_snapshot is not None and aggregate.is_snapshot_due():
+                    self._unit_of_work.put_snapshot(
+                        aggregate.stream,
+                        aggregate.stream_version,
+                        aggregate.aggregate_snapshot,
+                        state_format(self._aggregate).write(aggregate),
+                    )

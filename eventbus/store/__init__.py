@@ -3,12 +3,12 @@ Streams of events, and the transaction in which a message's effects happen.
 """
 
 from eventbus.store.event_store import EventStore
-from eventbus.store.group_commit import CommandRepeated
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.snapshots import Snapshot, Snapshots
 from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, ExpectedVersion, StoredEvent
 from eventbus.store.transactions import Transactions
 from eventbus.store.unit_of_work import Transaction, UnitOfWork
+from eventbus.store.writes import CommandRepeated
 
 __all__ = [
     "Append",

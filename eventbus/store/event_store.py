@@ -132,7 +132,7 @@ class EventStore:
     async def versions(self, connection: AsyncConnection, streams: Sequence[str]) -> dict[str, int]:
         """The version of each stream; 0 for one without events."""
         found = await connection.execute(_VERSIONS.on(connection), {"streams": as_list(connection, streams)})
-        return dict(found.tuples())
+        return dict(found.all())
 
     async def append(self, connection: AsyncConnection, appends: Sequence[Append]) -> list[Appended]:
         """

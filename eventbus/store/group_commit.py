@@ -19,58 +19,23 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
+import anyio
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from eventbus.database import Database, Direct, OutboxRow, PostgresqlDriver
-from eventbus.database.batches import Value, arrays, sqlite_values
-from eventbus.database.inbox import INSERT_COMMANDS, command_row
-from eventbus.database.outbox import INSERT_ROWS, outbox_values
-from eventbus.errors import ConcurrencyConflict, EventBusError
-from eventbus.store.event_rows import INSERT_EVENTS, event_rows
-from eventbus.store.snapshots import PUT_SNAPSHOTS, Snapshot, snapshot_values
-from eventbus.store.streams import Append
+from eventbus.database import Database, Direct
+from eventbus.errors import EventBusError
+from eventbus.store.postgresql_writes import write_on_postgresql
+from eventbus.store.sqlite_writes import write_on_sqlite
+from eventbus.store.writes import Refusal, Write
 
 _GROUP_MAX: Final = 500
 _ATTEMPTS: Final = 5
 
 _UNIQUE_VIOLATION: Final = "23505"
-
-
-@dataclass(frozen=True, slots=True)
-class ExactAppend:
-    """An append whose stream is to be at version *base*."""
-
-    append: Append
-    base: int
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """
-    What is committed together, or not at all.
-
-    commands   ids and receipts of commands that are to be handled once
-    """
-
-    appends: Sequence[ExactAppend]
-    outbox: Sequence[OutboxRow]
-    commands: Sequence[tuple[str, str]] = ()
-    snapshots: Sequence[Snapshot] = ()
-
-
-class CommandRepeated(EventBusError):
-    """A command of this id has been handled, by somebody else and meanwhile; nothing was written. Has its receipt."""
-
-    def __init__(self, command_id: str, receipt: str) -> None:
-        super().__init__(f"command {command_id!r} has been handled already")
-        self.command_id = command_id
-        self.receipt = receipt
-
-
-_Refusal = ConcurrencyConflict | CommandRepeated
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +82,7 @@ class GroupCommit:
                 self._waiting.remove(waiting)
             while waiting.is_taken and not waiting.is_settled:
                 waiting.done = loop.create_future()
-                with suppress(Exception, asyncio.CancelledError):
+                with anyio.CancelScope(shield=True), suppress(Exception, asyncio.CancelledError):
                     await waiting.done
             raise
 
@@ -176,7 +141,10 @@ class GroupCommit:
 
 def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
     for waiting in group:
-        waiting.settle(error)
+        # Each its own: a raised exception collects the traceback, and perhaps notes, of whoever it is raised at.
+        own = copy(error)
+        own.__cause__ = error.__cause__ or error
+        waiting.settle(own)
 
 
 def _is_race(error: BaseException) -> bool:
@@ -193,112 +161,7 @@ def _as_sqlalchemy(error: BaseException) -> BaseException:
     return translated
 
 
-def _direct(writes: Sequence[Write]) -> Direct[list[_Refusal | None]]:
-    return Direct(lambda database: _on_sqlite(database, writes), lambda driver: _on_postgresql(driver, writes))
-
-
-_VERSION: Final = "SELECT coalesce(max(version), 0) FROM eventbus_events WHERE stream = ?"
-_RECEIPT: Final = "SELECT receipt FROM eventbus_commands WHERE command_id = ?"
-
-
-def _on_sqlite(database: sqlite3.Connection, writes: Sequence[Write]) -> list[_Refusal | None]:
-    refusals = [_refusal_on_sqlite(database, write) for write in writes]
-    accepted = [write for write, refusal in zip(writes, refusals, strict=True) if refusal is None]
-    for statement, rows in (
-        (INSERT_EVENTS.sqlite, [row for write in accepted for one in write.appends for row in _event_rows(one)]),
-        (INSERT_ROWS.sqlite, [outbox_values(row) for write in accepted for row in write.outbox]),
-        (INSERT_COMMANDS.sqlite, [command_row(*command) for write in accepted for command in write.commands]),
-        (PUT_SNAPSHOTS.sqlite, [snapshot_values(one) for write in accepted for one in write.snapshots]),
-    ):
-        if rows:
-            database.executemany(statement, map(sqlite_values, rows))
-    return refusals
-
-
-def _refusal_on_sqlite(database: sqlite3.Connection, write: Write) -> _Refusal | None:
-    for command_id, _ in write.commands:
-        found = database.execute(_RECEIPT, (command_id,)).fetchone()
-        if found is not None:
-            return CommandRepeated(command_id, found[0])
-    for one in write.appends:
-        actual: int = database.execute(_VERSION, (one.append.stream,)).fetchone()[0]
-        if actual != one.base:
-            return ConcurrencyConflict(one.append.stream, one.base, actual)
-    return None
-
-
-# $1-$3 expected versions, $4-$5 commands, then the rows of each table with the number of the write they belong to.
-_ACCEPTED: Final = "unit NOT IN (SELECT unit FROM refused)"
-_AT_EVENTS: Final = 6
-_AT_OUTBOX: Final = _AT_EVENTS + INSERT_EVENTS.width + 1
-_AT_COMMANDS: Final = _AT_OUTBOX + INSERT_ROWS.width + 1
-_AT_SNAPSHOTS: Final = _AT_COMMANDS + INSERT_COMMANDS.width + 1
-_WRITE: Final = f"""
-    WITH streams AS MATERIALIZED (
-        SELECT unit, stream, expected,
-               coalesce((SELECT max(e.version) FROM eventbus_events e WHERE e.stream = given.stream), 0) AS actual
-        FROM unnest($1::integer[], $2::text[], $3::bigint[]) AS given(unit, stream, expected)
-    ), handled AS MATERIALIZED (
-        SELECT unit, command_id, receipt
-        FROM unnest($4::integer[], $5::text[]) AS given(unit, command_id) JOIN eventbus_commands USING (command_id)
-    ), refused AS MATERIALIZED (
-        SELECT unit FROM streams WHERE expected <> actual UNION SELECT unit FROM handled
-    ), new_events AS (
-        {INSERT_EVENTS.select_of_units(_AT_EVENTS, _ACCEPTED)}
-    ), new_rows AS (
-        {INSERT_ROWS.select_of_units(_AT_OUTBOX, _ACCEPTED)}
-    ), new_commands AS (
-        {INSERT_COMMANDS.select_of_units(_AT_COMMANDS, _ACCEPTED)}
-    ), new_snapshots AS (
-        {PUT_SNAPSHOTS.select_of_units(_AT_SNAPSHOTS, _ACCEPTED)} {PUT_SNAPSHOTS.ending}
+def _direct(writes: Sequence[Write]) -> Direct[list[Refusal | None]]:
+    return Direct(
+        lambda database: write_on_sqlite(database, writes), lambda driver: write_on_postgresql(driver, writes)
     )
-    SELECT unit, command_id, receipt, NULL::bigint, NULL::bigint FROM handled
-    UNION ALL
-    SELECT unit, stream, NULL, expected, actual FROM streams WHERE expected <> actual
-"""  # noqa: S608 (names of our own columns)
-
-
-async def _on_postgresql(driver: PostgresqlDriver, writes: Sequence[Write]) -> list[_Refusal | None]:
-    # In one order, so that two processes that append to the same streams wait for each other and never deadlock.
-    appends = sorted(
-        ((unit, one) for unit, write in enumerate(writes) for one in write.appends),
-        key=lambda found: found[1].append.stream,
-    )
-    commands = sorted(
-        ((unit, command) for unit, write in enumerate(writes) for command in write.commands),
-        key=lambda found: found[1],
-    )
-    refused = await driver.fetch(
-        _WRITE,
-        [unit for unit, _ in appends],
-        [one.append.stream for _, one in appends],
-        [one.base for _, one in appends],
-        [unit for unit, _ in commands],
-        [command_id for _, (command_id, _) in commands],
-        *_columns([(*row, unit) for unit, one in appends for row in _event_rows(one)], INSERT_EVENTS.width),
-        *_columns(
-            [(*outbox_values(row), unit) for unit, write in enumerate(writes) for row in write.outbox],
-            INSERT_ROWS.width,
-        ),
-        *_columns([(*command_row(*command), unit) for unit, command in commands], INSERT_COMMANDS.width),
-        *_columns(
-            [(*snapshot_values(one), unit) for unit, write in enumerate(writes) for one in write.snapshots],
-            PUT_SNAPSHOTS.width,
-        ),
-    )
-    refusals: list[_Refusal | None] = [None] * len(writes)
-    for unit, name, receipt, expected, actual in cast("Sequence[tuple[int, str, str | None, int, int]]", refused):
-        if refusals[unit] is None:
-            refusals[unit] = (
-                ConcurrencyConflict(name, expected, actual) if receipt is None else CommandRepeated(name, receipt)
-            )
-    return refusals
-
-
-def _event_rows(one: ExactAppend) -> list[tuple[Value, ...]]:
-    return event_rows(one.append, one.base)
-
-
-def _columns(rows: Sequence[tuple[Value, ...]], width: int) -> Sequence[list[Value]]:
-    """One array a column and one for the writes' numbers; without rows they are empty, and still there."""
-    return arrays(rows) if rows else [[] for _ in range(width + 1)]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from eventbus.database import OutboxRow
 from eventbus.errors import ConcurrencyConflict
-from eventbus.store.group_commit import ExactAppend, Write
 from eventbus.store.snapshots import Snapshot
 from eventbus.store.streams import Append, Appended, Expect, ExpectedVersion, StoredEvent, in_words
+from eventbus.store.writes import ExactAppend, Write
 
 
 @dataclass(slots=True)

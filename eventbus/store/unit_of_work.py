@@ -26,11 +26,12 @@ from eventbus.observability import current_traceparent
 from eventbus.serialization import encode
 from eventbus.store.event_rows import reading_of_stream, stored_events
 from eventbus.store.event_store import EventStore
-from eventbus.store.group_commit import CommandRepeated, GroupCommit
+from eventbus.store.group_commit import GroupCommit
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.pending import Pending
 from eventbus.store.snapshots import Snapshot, Snapshots, reading_of_snapshot
 from eventbus.store.streams import Expect, ExpectedVersion, StoredEvent
+from eventbus.store.writes import CommandRepeated
 from eventbus.transport.partitioning import slot_of
 
 
