@@ -16,7 +16,7 @@ from broker.records import (
     UndecodableRecords,
 )
 from broker.records.batch import check_batch, compression_of
-from broker.records.header import HEADER_SIZE, MAGIC, NO_SEQUENCE, NO_TIMESTAMP, parse_header
+from broker.records.header import HEADER_SIZE, MAGIC, NO_TIMESTAMP, parse_header
 from broker.storage.config import LogConfig
 from broker.storage.errors import (
     CorruptMessage,
@@ -93,8 +93,8 @@ def _check_clients_rules(header: BatchHeader, config: LogConfig, now_ms: int) ->
             raise InvalidRecord(
                 f"producer {header.producer_id} sent epoch {header.producer_epoch}, sequence {header.base_sequence}"
             )
-    elif header.base_sequence != NO_SEQUENCE or header.is_transactional:
-        raise InvalidRecord("a sequence or a transaction without a producer id")
+    elif header.is_transactional:
+        raise InvalidRecord("a transaction without a producer id")
     if config.message_timestamp_type is TimestampType.CREATE_TIME:
         if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
             raise InvalidTimestamp("a producer may not send timestamps of type LogAppendTime")

@@ -89,10 +89,13 @@ def test_kafka_python_members_share_a_group_and_commit(broker: BrokerProcess, to
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("compression", [None, "gzip"])
-async def test_aiokafka_reads_back_what_it_produced(broker: BrokerProcess, topic: str, compression: str | None) -> None:
-    """Into a topic that is made by the first send, with an idempotent producer, by a group member that commits."""
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_aiokafka_reads_back_what_it_produced(
+    broker: BrokerProcess, topic: str, compression: str | None, idempotent: bool
+) -> None:
+    """Into a topic that is made by the first send, idempotent or not, by a group member that commits."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=broker.bootstrap, enable_idempotence=True, compression_type=compression
+        bootstrap_servers=broker.bootstrap, enable_idempotence=idempotent, compression_type=compression
     )
     await producer.start()
     for number in range(300):

@@ -133,16 +133,22 @@ def test_sizes_above_the_topics_limits_are_refused_with_both_numbers(bench: LogB
         {"last_offset_delta": -5},
         {"attributes": 0x20},
         {"attributes": 0x10},
-        {"base_sequence": 3},
         {"producer_id": 4},
         {"producer_id": 4, "producer_epoch": 0},
     ],
 )
 def test_a_header_that_breaks_a_rule_is_invalid(bench: LogBench, fields: dict[str, int]) -> None:
-    """Counts that disagree, a client's control batch, sequences without a producer, a producer without them."""
+    """Counts that disagree, control batches, a transaction without a producer, a producer without sequences."""
     batch = build_batch([NewRecord(b"key", b"value")], timestamp=NOW)
     with pytest.raises(InvalidRecord):
         bench.append_batch(resealed(batch, **fields))
+
+
+def test_a_sequence_without_a_producer_means_nothing(bench: LogBench) -> None:
+    """aiokafka sends sequence 0 from every producer, also from one that is not idempotent."""
+    batch = resealed(build_batch([NewRecord(b"key", b"value")], timestamp=NOW), base_sequence=0)
+    assert bench.append_batch(batch).base_offset == 0
+    assert bench.append_batch(batch).base_offset == 1
 
 
 def test_an_unknown_compression_code_is_refused(bench: LogBench) -> None:
