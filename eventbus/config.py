@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -28,7 +29,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _KAFKA_PORT = 9092
 
 # What the framework's promises rest on: a different value here would lose or repeat events.
-_OWN_OPTIONS = frozenset(
+OWN_OPTIONS: Final = frozenset(
     {
         "acks",
         "auto.offset.reset",
@@ -99,7 +100,7 @@ def _kafka_cluster(url: str) -> KafkaCluster:
             raise ValueError(f"the hosts of a kafka:// URL are host:port,host:port, without {shown}")
         servers.append(f"{found[1]}:{found[2] or _KAFKA_PORT}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if own := sorted(_OWN_OPTIONS & options.keys()):
+    if own := sorted(OWN_OPTIONS & options.keys()):
         raise ValueError(f"{', '.join(own)} cannot be set: the delivery promises rest on the framework's own value")
     return KafkaCluster(",".join(servers), MappingProxyType(options))
 

@@ -60,6 +60,7 @@ class Application:
         instance_id: str | None = None,
         partitions: int | None = None,
         shutdown_seconds: float | None = None,
+        database_wait_seconds: float | None = None,
     ) -> None:
         self.name = name
         self.settings = load_settings(
@@ -69,6 +70,7 @@ class Application:
             instance_id=instance_id,
             partitions=partitions,
             shutdown_seconds=shutdown_seconds,
+            database_wait_seconds=database_wait_seconds,
         )
         self.clock = SystemClock()
         self.counters = Counters()
