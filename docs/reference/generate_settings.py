@@ -4,6 +4,7 @@ Writes `settings.md` from `eventbus/config.py`: `python docs/reference/generate_
 
 import ast
 import inspect
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import get_args
@@ -57,7 +58,7 @@ def page() -> str:
 def _docstrings() -> dict[str, str]:
     fields = next(node.body for node in ast.parse(inspect.getsource(Settings)).body if isinstance(node, ast.ClassDef))
     found: dict[str, str] = {}
-    for field, behind in zip(fields, fields[1:], strict=False):
+    for field, behind in pairwise(fields):
         match field, behind:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 found[name] = inspect.cleandoc(text).replace("\n", " ")
