@@ -1,0 +1,204 @@
+"""A compacted log against a dict: whatever happens to it, whoever reads it all builds the same table."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from random import Random
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from broker.records import Compression, Marker, MarkerKind, Record, build_marker, parse_marker
+from broker.storage import AppendOrigin
+from tests.broker.storage.compacting import Crash, CrashingFileSystem, compact, compacted_bench, put
+
+PRODUCER = 77
+RETENTION_MS = 1000
+PAIRS = st.lists(
+    st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.none() | st.integers(0, 99).map(lambda n: b"%d" % n)),
+    min_size=1,
+    max_size=4,
+)
+CODECS = st.sampled_from([Compression.NONE, Compression.GZIP, Compression.LZ4])
+
+
+class CompactedLogMachine(RuleBasedStateMachine):
+    """
+    `written` is every record that ever was, by offset; `committed` the offsets of those that were not aborted; `staged`
+    those of the open transaction.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = Path(tempfile.mkdtemp())
+        self.written: dict[int, Record] = {}
+        self.committed: set[int] = set()
+        self.staged: set[int] = set()
+        self.sequence = 0
+        self.last_sent: tuple[list[tuple[bytes, bytes | None]], int, int] | None = None
+        self.next_offset = 0
+
+    @initialize(segment_bytes=st.sampled_from([200, 600, 5000]), index_interval_bytes=st.sampled_from([1, 4096]))
+    def open(self, **config: int) -> None:
+        self.files = CrashingFileSystem()
+        self.bench = compacted_bench(self.path, self.files, delete_retention_ms=RETENTION_MS, **config)
+
+    def teardown(self) -> None:
+        if hasattr(self, "bench"):
+            self.bench.log.close(clean=False)
+        shutil.rmtree(self.path)
+
+    def wrote(self, pairs: list[tuple[bytes, bytes | None]]) -> set[int]:
+        now = self.bench.clock.now_ms()
+        offsets = range(self.next_offset, self.next_offset + len(pairs))
+        self.written.update(
+            {offset: Record(offset, now, key, value, ()) for offset, (key, value) in zip(offsets, pairs, strict=True)}
+        )
+        self.next_offset += len(pairs)
+        self.bench.clock.advance_ms(10)
+        return set(offsets)
+
+    # ---- writing
+
+    @rule(pairs=PAIRS, compression=CODECS)
+    def append(self, pairs: list[tuple[bytes, bytes | None]], compression: Compression) -> None:
+        assert put(self.bench, *pairs, compression=compression).base_offset == self.next_offset
+        self.committed |= self.wrote(pairs)
+
+    @rule(pairs=PAIRS, compression=CODECS)
+    def append_in_a_transaction(self, pairs: list[tuple[bytes, bytes | None]], compression: Compression) -> None:
+        batch = {"producer_id": PRODUCER, "producer_epoch": 0, "transactional": True}
+        appended = put(self.bench, *pairs, compression=compression, base_sequence=self.sequence, **batch)
+        assert (appended.base_offset, appended.duplicate) == (self.next_offset, False)
+        self.last_sent = (pairs, self.sequence, self.next_offset)
+        self.sequence += len(pairs)
+        self.staged |= self.wrote(pairs)
+
+    @precondition(lambda self: self.last_sent is not None)
+    @rule()
+    def retry_the_producers_last_batch(self) -> None:
+        """Whatever compaction, crashes and restarts have done, it is known for what it is."""
+        assert self.last_sent is not None
+        pairs, sequence, offset = self.last_sent
+        batch = {"producer_id": PRODUCER, "producer_epoch": 0, "transactional": True}
+        appended = put(self.bench, *pairs, base_sequence=sequence, **batch)
+        assert (appended.base_offset, appended.duplicate) == (offset, True)
+
+    @precondition(lambda self: self.staged)
+    @rule(kind=st.sampled_from(MarkerKind))
+    def end_the_transaction(self, kind: MarkerKind) -> None:
+        now = self.bench.clock.now_ms()
+        marker = build_marker(Marker(kind, 0), timestamp=now, producer_id=PRODUCER, producer_epoch=0)
+        assert self.bench.append_batch(marker, AppendOrigin.COORDINATOR).base_offset == self.next_offset
+        self.next_offset += 1
+        if kind is MarkerKind.COMMIT:
+            self.committed |= self.staged
+        self.staged = set()
+
+    @rule()
+    def roll(self) -> None:
+        self.bench.log.roll()
+
+    @rule()
+    def flush(self) -> None:
+        self.bench.log.flush()
+
+    @rule(milliseconds=st.sampled_from([100, RETENTION_MS]))
+    def wait(self, milliseconds: int) -> None:
+        self.bench.clock.advance_ms(milliseconds)
+
+    # ---- compacting and crashing
+
+    @rule(map_bytes_max=st.sampled_from([200, 500, 1 << 20]), whole=st.booleans())
+    def compact(self, map_bytes_max: int, *, whole: bool) -> None:
+        if whole:
+            self.bench.log.roll()
+            self.bench.log.flush()
+        compact(self.bench, map_bytes_max=map_bytes_max)
+
+    @rule(operations=st.integers(0, 60), power=st.booleans(), seed=st.none() | st.integers(0, 1000))
+    def crash_while_compacting(self, operations: int, seed: int | None, *, power: bool) -> None:
+        self.bench.log.roll()
+        self.bench.log.flush()
+        self.files.operations_left = operations
+        try:
+            compact(self.bench)
+        except Crash:
+            pass
+        finally:
+            self.files.operations_left = None
+        if power:
+            self.lose_power(seed)
+        else:
+            self.bench.kill()
+
+    @rule()
+    def kill(self) -> None:
+        self.bench.kill()
+
+    @rule()
+    def restart(self) -> None:
+        self.bench.restart()
+
+    def lose_power(self, seed: int | None) -> None:
+        recovery_point = self.bench.log.recovery_point
+        self.bench.log.close(clean=False)
+        self.files.power_loss(self.bench.directory, None if seed is None else Random(seed))
+        self.bench.open(clean=False, recovery_point=recovery_point)
+
+    # ---- what always holds
+
+    def read_committed(self) -> list[Record]:
+        """As a consumer does it: with the list of aborted transactions, and the markers that end them."""
+        log = self.bench.log
+        waiting = sorted(log.aborted_in(0, log.next_offset), key=lambda entry: entry.first_offset)
+        aborted: set[int] = set()
+        records: list[Record] = []
+        for batch in log.batches(0, log.last_stable_offset):
+            header = batch.header
+            while waiting and waiting[0].first_offset <= header.last_offset:
+                aborted.add(waiting.pop(0).producer_id)
+            if header.is_control:
+                if parse_marker(next(batch.records())).kind is MarkerKind.ABORT:
+                    aborted.discard(header.producer_id)
+            elif not (header.is_transactional and header.producer_id in aborted):
+                records += batch.records()
+        return records
+
+    @invariant()
+    def a_reader_builds_the_models_table_from_the_models_records(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        log = self.bench.log
+        assert (log.log_start_offset, log.next_offset, log.high_watermark) == (0, self.next_offset, self.next_offset)
+        stable = log.last_stable_offset
+        assert stable == min(self.staged, default=self.next_offset)
+        records = self.read_committed()
+        offsets = [record.offset for record in records]
+        assert offsets == sorted(set(offsets))
+        assert all(record == self.written[record.offset] and record.offset in self.committed for record in records)
+        newest: dict[bytes | None, Record] = {}
+        for offset in sorted(self.committed):
+            if offset < stable:
+                newest[self.written[offset].key] = self.written[offset]
+        table = {record.key: record.value for record in records}
+        for key, record in newest.items():
+            if record.value is not None or self.bench.clock.now_ms() - record.timestamp < RETENTION_MS:
+                assert record.offset in offsets, (key, record)
+            else:
+                assert table.get(key) is None
+
+    @invariant()
+    def any_offset_is_read_on_from_the_next_record(self) -> None:
+        if not hasattr(self, "bench"):
+            return
+        everything = self.bench.records()
+        for offset in range(0, self.next_offset, 5):
+            assert self.bench.records(offset) == [record for record in everything if record.offset >= offset]
+
+
+CompactedLogMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+test_the_table_is_the_same_through_everything = CompactedLogMachine.TestCase
