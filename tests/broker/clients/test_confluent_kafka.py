@@ -257,16 +257,6 @@ def test_offsets_are_found_by_time(broker: BrokerProcess, topic: str) -> None:
     reader.close()
 
 
-def test_a_transactional_producer_is_told_at_once_that_there_are_no_transactions(broker: BrokerProcess) -> None:
-    """A fatal error instead of a retry without end."""
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "tx"})
-    began = time.monotonic()
-    with pytest.raises(KafkaException) as raised:
-        producer.init_transactions(10)
-    assert raised.value.args[0].fatal()
-    assert time.monotonic() - began < 5
-
-
 def test_topics_are_created_described_widened_and_deleted(broker: BrokerProcess, topic: str) -> None:
     """The admin client's round."""
     client = admin(broker)
