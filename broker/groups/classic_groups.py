@@ -25,6 +25,7 @@ from broker.groups.values import (
     JoinResult,
     LeaveResult,
     LeavingMember,
+    LeftMember,
     Store,
     StoredGroup,
     SyncAnswer,
@@ -101,7 +102,10 @@ class ClassicGroups:
     def leave(self, group_id: str, leaving: Sequence[LeavingMember], at: Moment) -> LeaveResult:
         group = self._groups.get(group_id)
         if group is None:
-            return LeaveResult(ErrorCode.UNKNOWN_MEMBER_ID)
+            unknown = ErrorCode.UNKNOWN_MEMBER_ID
+            return LeaveResult(
+                ErrorCode.NONE, tuple(LeftMember(each.member_id, each.instance_id, unknown) for each in leaving)
+            )
         left, decisions = group.leave(leaving, at)
         self._carry_out(group, decisions, at)
         self._tidy(group)
@@ -133,10 +137,11 @@ class ClassicGroups:
         )
         return group
 
-    def adopt(self, group_id: str, stored: StoredGroup, at: Moment) -> None:
-        """Takes over the classic members of what was a consumer group; they join again."""
+    def adopt(self, group_id: str, stored: StoredGroup, at: Moment, *, rebalances: bool) -> None:
+        """Takes over the classic members of what was a consumer group; they join again when it *rebalances*."""
         group = self._restore(group_id, stored, at)
-        self._carry_out(group, group.rebalance(at), at)
+        if rebalances:
+            self._carry_out(group, group.rebalance(at), at)
 
     def give_up(self, group_id: str, at: Moment) -> None:
         """A consumer group has taken the group's place: whoever waits in the old one is sent there."""

@@ -317,9 +317,9 @@ class GroupCoordinator:
         if self._find(group_id) is None:
             self._classic.begin(group_id, self._moment())
 
-    def _become_classic(self, group_id: str, stored: StoredGroup) -> None:
+    def _become_classic(self, group_id: str, stored: StoredGroup, rebalances: bool) -> None:
         """The last member of the consumer protocol has gone: the classic ones go on among themselves."""
-        self._classic.adopt(group_id, stored, self._moment())
+        self._classic.adopt(group_id, stored, self._moment(), rebalances=rebalances)
 
     def _remove(self, group: Group | ConsumerGroup, offsets: Sequence[OffsetRecord]) -> bool:
         if isinstance(group, ConsumerGroup):

@@ -137,7 +137,7 @@ def _member(catalog: Catalog, member: ConsumerMemberDescription) -> ConsumerGrou
         # As in DescribeGroups: Java's InetAddress begins with a slash.
         client_host=f"/{metadata.client_host}",
         subscribed_topic_names=sorted(metadata.subscribed_names),
-        subscribed_topic_regex=metadata.subscribed_regex,
+        subscribed_topic_regex=metadata.subscribed_regex or "",
         assignment=_described(catalog, member.assigned),
         target_assignment=_described(catalog, member.target),
         member_type=_CONSUMER_MEMBER if metadata.classic is None else _CLASSIC_MEMBER,

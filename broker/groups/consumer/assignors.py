@@ -5,7 +5,8 @@ Both look at the members' subscriptions and the numbers of partitions only; rack
 every partition of a subscribed topic to exactly one subscribed member, and the same input always gives the same answer.
 
 uniform   evenly over all topics together, and as much as possible stays where the last target had it. With one
-          subscription for all no two members differ by more than one partition
+          subscription for all no two members differ by more than one partition. Of equals, who came first is served
+          first
 range     topic by topic, consecutive numbers to members in the order of their ids (instance ids first): partition n of
           two topics with the same number of partitions and subscribers is the same member's
 
@@ -61,7 +62,7 @@ def assign_uniform(members: Members, counts: Counts) -> dict[str, Partitions]:
     """See the module. O(partitions · log members) with one subscription for all."""
     held: dict[str, set[_Place]] = {each: set() for each in members}
     taken: set[_Place] = set()
-    for member_id, member in sorted(members.items()):
+    for member_id, member in members.items():
         for topic_id, partitions in member.target.items():
             if topic_id in member.topics:
                 still_there = {(topic_id, each) for each in partitions if each < counts.get(topic_id, 0)} - taken
@@ -89,7 +90,7 @@ def _level(held: dict[str, set[_Place]], free: list[_Place]) -> None:
     share, more = divmod(len(free) + sum(map(len, held.values())), len(held))
     # Those who have most keep the one that is more: the fewest partitions move.
     quotas: dict[str, int] = {}
-    for member_id in sorted(held, key=lambda each: (-len(held[each]), each)):
+    for member_id in sorted(held, key=lambda each: -len(held[each])):
         quotas[member_id] = share + (more > 0)
         more -= more > 0
     for member_id, places in held.items():
@@ -99,7 +100,7 @@ def _level(held: dict[str, set[_Place]], free: list[_Place]) -> None:
     free.sort()
     supply = iter(free)
     # One each in turn, so that a topic's partitions are spread as well.
-    hungry = [member_id for member_id in sorted(held) if len(held[member_id]) < quotas[member_id]]
+    hungry = [member_id for member_id in held if len(held[member_id]) < quotas[member_id]]
     while hungry:
         for member_id in hungry:
             held[member_id].add(next(supply))

@@ -119,7 +119,7 @@ class ClassicMembers:
             raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS)
 
     def leave(self, leaving: Sequence[LeavingMember], at: Moment) -> list[LeftMember]:
-        """All of *leaving* go at once. A member of the consumer protocol leaves by its own heartbeat, not so."""
+        """All of *leaving* go at once, whatever their protocol: this is also how an operator removes members."""
         left: list[LeftMember] = []
         gone: list[str] = []
         for each in leaving:
@@ -142,8 +142,6 @@ class ClassicMembers:
             group.known_static(each.instance_id, member_id)
             return member_id
         group.known(member_id)
-        if group.roster[member_id].classic is None:
-            raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"Member {member_id} does not use the classic protocol.")
         return member_id
 
     def _current(self, member_id: str, instance_id: str | None, generation: int) -> ClassicProtocols:

@@ -12,13 +12,13 @@ from broker.errors import ErrorCode, KafkaError
 from broker.groups.alarms import Alarms
 from broker.groups.consumer.classic_members import ClassicMembers
 from broker.groups.consumer.commits import refuse_commit, refuse_fetch
-from broker.groups.consumer.migration import downgraded, is_classic_only, upgraded
+from broker.groups.consumer.migration import downgraded, upgraded
 from broker.groups.consumer.requests import check_heartbeat
 from broker.groups.consumer.settings import ConsumerGroupSettings
 from broker.groups.consumer.state import ConsumerGroup
 from broker.groups.consumer.stored import StoredConsumerGroup
 from broker.groups.consumer.topics import Topics
-from broker.groups.consumer.values import HeartbeatRequest, HeartbeatResult
+from broker.groups.consumer.values import ConsumerGroupState, HeartbeatRequest, HeartbeatResult
 from broker.groups.consumer_protocol import CONSUMER, MalformedConsumerProtocol
 from broker.groups.journal import Journal
 from broker.groups.moment import Moment
@@ -45,7 +45,11 @@ def random_member_id(prefix: str) -> str:
 
 
 class ConsumerGroups:
-    """The groups, and every request for one. *on_downgrade* is given the classic group that one has become."""
+    """
+    The groups, and every request for one.
+
+    *on_downgrade* is given the classic group that one has become, and whether that has to rebalance.
+    """
 
     __slots__ = ("_alarms", "_groups", "_journal", "_new_member_id", "_on_downgrade", "_settings", "_topics")
 
@@ -56,7 +60,7 @@ class ConsumerGroups:
         alarms: Alarms,
         topics: Topics,
         settings: ConsumerGroupSettings,
-        on_downgrade: Callable[[str, StoredGroup], None],
+        on_downgrade: Callable[[str, StoredGroup, bool], None],
         new_member_id: Callable[[str], str] = random_member_id,
     ) -> None:
         self._journal = journal
@@ -105,7 +109,7 @@ class ConsumerGroups:
         try:
             new_id = self._new_member_id(request.instance_id or request.client_id)
             result = ClassicMembers(group, self._topics).join(request, new_id, at)
-            self._store(group, [], at)
+            self._store(group, [], at, joins=True)
         except KafkaError as error:
             return JoinResult(error=error.code, member_id=request.member_id)
         return result
@@ -199,12 +203,18 @@ class ConsumerGroups:
             ) from error
         return self._make(request.group_id, stored, at), [*gone, *stored.records(request.group_id)]
 
-    def _store(self, group: ConsumerGroup, before: list[CoordinatorRecord], at: Moment) -> None:
-        """Makes durable what has changed. Raises KafkaError COORDINATOR_NOT_AVAILABLE; nothing has changed then."""
+    def _store(self, group: ConsumerGroup, before: list[CoordinatorRecord], at: Moment, *, joins: bool = False) -> None:
+        """
+        Makes durable what has changed; *joins*: because a classic member has joined. Raises KafkaError
+        COORDINATOR_NOT_AVAILABLE; nothing has changed then.
+        """
         changed = group.take_records()
         classic: StoredGroup | None = None
         records: list[CoordinatorRecord] = [*before, *changed]
-        if changed and self._settings.downgrades and self._may_downgrade(group):
+        rebalances = True
+        if changed and group.becomes_classic:
+            # A member that has just joined has its answer, and in a Stable group all the others have theirs.
+            rebalances = not joins or group.state is not ConsumerGroupState.STABLE
             classic = downgraded(group, self._topics, at)
             group.roster.clear()
             records += [*group.take_records(), GroupRecord(group.id, classic)]
@@ -216,13 +226,10 @@ class ConsumerGroups:
             raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "The group's state could not be stored.") from error
         if classic is not None:
             self._groups.pop(group.id, None)
-            self._on_downgrade(group.id, classic)
+            self._on_downgrade(group.id, classic, rebalances)
             return
         self._groups[group.id] = group
         self._alarms.set(group.id, group.next_deadline())
-
-    def _may_downgrade(self, group: ConsumerGroup) -> bool:
-        return is_classic_only(group.roster) and len(group) <= self._settings.classic_size_max
 
     def _restore(self, group_id: str, at: Moment) -> None:
         """Makes a group from what is stored of it; nothing when nothing is."""

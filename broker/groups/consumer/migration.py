@@ -4,7 +4,8 @@ A group changes its protocol: a classic group becomes a consumer group, and back
 Up      the first ConsumerGroupHeartbeat with epoch 0 turns a classic group of consumers into a consumer group. Its
         members stay with what they were assigned, as classic members in the epoch of their generation
 Down    when the last member of the consumer protocol goes and classic members stay, they are a classic group again,
-        whose generation is the group epoch, and which rebalances at once
+        whose generation is the group epoch, and which rebalances at once; not, though, when a static classic member
+        has taken the place of the last one: then all go on with what they have
 Whether it may is group.consumer.migration.policy.
 
 Source  KIP-848; Kafka's ConsumerGroup.fromClassicGroup and ClassicGroup.fromConsumerGroup
@@ -74,13 +75,8 @@ def upgraded(group: Group, topics: Topics, at: Moment) -> StoredConsumerGroup:
     return stored
 
 
-def is_classic_only(roster: Roster) -> bool:
-    """Whether somebody is in the group and nobody speaks the consumer protocol."""
-    return len(roster) > 0 and all(each.classic is not None for each in roster.metadata())
-
-
 def downgraded(group: ConsumerGroup, topics: Topics, at: Moment) -> StoredGroup:
-    """The classic group that *group*, which `is_classic_only`, becomes."""
+    """The classic group that *group*, which `becomes_classic`, is then."""
     protocol = _common_protocol(group.roster)
     members: list[StoredMember] = []
     for member_id in group.roster:

@@ -19,6 +19,7 @@ from broker.groups.consumer.values import (
     Partitions,
     ResolvedRegex,
     TargetEpoch,
+    numbers,
 )
 from broker.identifiers import TopicId
 
@@ -88,6 +89,19 @@ class Roster:
 
     def target(self, member_id: str) -> Partitions:
         return self._stored.targets.get(member_id, _NOTHING)
+
+    def owned(self, member_id: str) -> Partitions:
+        """What a member has, pending revocation included."""
+        current = self.current(member_id)
+        owned = dict(numbers(current.assigned))
+        for topic_id, partitions in numbers(current.pending_revocation).items():
+            owned[topic_id] = owned.get(topic_id, frozenset()) | partitions
+        return owned
+
+    @property
+    def is_classic_only(self) -> bool:
+        """Whether nobody speaks the consumer protocol."""
+        return all(each.classic is not None for each in self._stored.members.values())
 
     def owner(self, topic_id: TopicId, partition: int) -> str | None:
         return self._owners.get(topic_id, {}).get(partition)

@@ -142,7 +142,8 @@ class ConsumerGroup:
         for member_id in member_ids:
             self.roster.remove(member_id)
             del self._timers[member_id]
-        if member_ids:
+        # Members that go on among themselves as a classic group do so in the generation that they know.
+        if member_ids and not self.becomes_classic:
             self._look_at_topics(at, changed=True)
 
     def take_place(self, old_id: str, new_id: str, at: Moment) -> None:
@@ -186,6 +187,12 @@ class ConsumerGroup:
             if current.state is not MemberState.STABLE or current.member_epoch != target:
                 return ConsumerGroupState.RECONCILING
         return ConsumerGroupState.STABLE
+
+    @property
+    def becomes_classic(self) -> bool:
+        """Whether nobody in it speaks the consumer protocol any more, and the classic one is allowed to take over."""
+        fits = 0 < len(self.roster) <= self._settings.classic_size_max
+        return self._settings.downgrades and fits and self.roster.is_classic_only
 
     @property
     def assignor(self) -> str:
@@ -241,7 +248,7 @@ class ConsumerGroup:
                 member_id,
                 self.roster[member_id],
                 self.roster.current(member_id).member_epoch,
-                numbers(self.roster.current(member_id).assigned),
+                self.roster.owned(member_id),
                 self.roster.target(member_id),
             )
             for member_id in self.roster
@@ -265,7 +272,7 @@ class ConsumerGroup:
             self.known_static(request.instance_id, member_id)
             self._check_epoch(request, member_id)
             return None
-        if present is None or present == member_id:
+        if present is None:
             return None
         released = self.roster.current(present).member_epoch == STATIC_LEAVE_EPOCH
         if self.roster[present].classic is None and not released:

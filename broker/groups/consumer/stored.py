@@ -20,6 +20,9 @@ from broker.groups.consumer.values import (
 
 V = TypeVar("V")
 
+FIRST_EPOCH = GroupEpoch(1, 0)
+"""Of a group that nobody has joined yet, as in Kafka 4.3: its first members are in epoch 2."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupEpochRecord:
@@ -82,7 +85,7 @@ ConsumerGroupRecord: TypeAlias = (
 class StoredConsumerGroup:
     """The sum of a group's records. `members`, in the order of their arrival, has the keys of `current`, too."""
 
-    epoch: GroupEpoch = field(default_factory=lambda: GroupEpoch(0, 0))
+    epoch: GroupEpoch = FIRST_EPOCH
     target_epoch: TargetEpoch = field(default_factory=lambda: TargetEpoch(0, 0))
     members: dict[str, MemberMetadata] = field(default_factory=dict[str, MemberMetadata])
     targets: dict[str, Partitions] = field(default_factory=dict[str, Partitions])
@@ -106,7 +109,7 @@ class StoredConsumerGroup:
     def apply(self, record: ConsumerGroupRecord) -> None:
         match record:
             case GroupEpochRecord(_, value):
-                self.epoch = value or GroupEpoch(0, 0)
+                self.epoch = value or FIRST_EPOCH
             case TargetEpochRecord(_, value):
                 self.target_epoch = value or TargetEpoch(0, 0)
             case MemberRecord(_, member_id, value):

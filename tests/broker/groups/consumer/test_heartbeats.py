@@ -16,11 +16,11 @@ def test_the_first_member_gets_everything_at_once(world: ConsumerWorld) -> None:
     """Epoch 0 joins; the answer has the epoch, the interval and the assignment."""
     consumer = Consumer(world)
     result = consumer.join()
-    assert (result.error, result.member_id, result.member_epoch) == (ErrorCode.NONE, "c", 1)
+    assert (result.error, result.member_id, result.member_epoch) == (ErrorCode.NONE, "c", 2)
     assert result.heartbeat_interval_ms == 5_000
     assert consumer.has() == [0, 1, 2, 3]
     assert world.state() == "Stable"
-    assert world.epochs() == (1, 1)
+    assert world.epochs() == (2, 2)
 
 
 def test_a_member_without_an_id_is_given_one_in_v0_and_refused_later(world: ConsumerWorld) -> None:
@@ -45,7 +45,7 @@ def test_nothing_changes_in_a_quiet_group(world: ConsumerWorld) -> None:
     consumer.join()
     written = len(world.log.records)
     result = consumer.send()
-    assert (result.error, result.member_epoch, result.assignment) == (ErrorCode.NONE, 1, None)
+    assert (result.error, result.member_epoch, result.assignment) == (ErrorCode.NONE, 2, None)
     assert len(world.log.records) == written
 
 
@@ -62,10 +62,10 @@ def test_a_partition_goes_to_the_next_only_after_it_was_given_up(world: Consumer
     first, second = Consumer(world, "1"), Consumer(world, "2")
     first.join()
     second.join()
-    assert (second.epoch, second.has()) == (2, [])
+    assert (second.epoch, second.has()) == (3, [])
     # Asked to revoke, and still in its epoch.
     result = first.send()
-    assert result.member_epoch == 1
+    assert result.member_epoch == 2
     assert result.assignment is not None
     kept = result.assignment[world.t]
     assert len(kept) == 2
@@ -73,7 +73,7 @@ def test_a_partition_goes_to_the_next_only_after_it_was_given_up(world: Consumer
     assert second.beat().assignment is None
     assert first.send(owned=first.owned).assignment is None
     first.owned = {world.t: kept}
-    assert first.beat().member_epoch == 2
+    assert first.beat().member_epoch == 3
     second.beat()
     assert sorted(first.has() + second.has()) == [0, 1, 2, 3]
     assert world.state() == "Stable"
@@ -133,7 +133,7 @@ def test_a_member_of_another_epoch_is_fenced(world: ConsumerWorld) -> None:
     assert first.send(epoch=first.epoch - 1).error is ErrorCode.FENCED_MEMBER_EPOCH
     held = first.owned
     result = first.join()
-    assert (result.error, result.member_epoch, result.assignment) == (ErrorCode.NONE, 2, held)
+    assert (result.error, result.member_epoch, result.assignment) == (ErrorCode.NONE, 3, held)
 
 
 def test_a_member_whose_answer_was_lost_may_use_the_epoch_before(world: ConsumerWorld) -> None:
@@ -144,9 +144,9 @@ def test_a_member_whose_answer_was_lost_may_use_the_epoch_before(world: Consumer
     before = first.owned
     kept = first.send().assignment
     first.owned = kept or {}
-    assert first.send(owned=first.owned).member_epoch == 2
-    assert first.send(epoch=1, owned=first.owned).error is ErrorCode.NONE
-    assert first.send(epoch=1, owned=before).error is ErrorCode.FENCED_MEMBER_EPOCH
+    assert first.send(owned=first.owned).member_epoch == 3
+    assert first.send(epoch=2, owned=first.owned).error is ErrorCode.NONE
+    assert first.send(epoch=2, owned=before).error is ErrorCode.FENCED_MEMBER_EPOCH
 
 
 def test_strangers_are_unknown(world: ConsumerWorld) -> None:
@@ -229,10 +229,10 @@ def test_targets_are_not_made_more_often_than_the_interval_allows() -> None:
     first.join()
     second.join()
     third.join()
-    assert (world.state(), world.epochs()) == ("Assigning", (3, 1))
+    assert (world.state(), world.epochs()) == ("Assigning", (4, 2))
     world.advance(1_000)
     settle(first, second, third)
-    assert (world.state(), world.epochs()) == ("Stable", (3, 3))
+    assert (world.state(), world.epochs()) == ("Stable", (4, 4))
 
 
 def test_deleting_a_group_needs_it_empty(world: ConsumerWorld) -> None:
@@ -253,7 +253,7 @@ def test_a_full_disk_is_a_pause(world: ConsumerWorld) -> None:
     first.join()
     world.log.refuses = True
     assert second.join().error is ErrorCode.COORDINATOR_NOT_AVAILABLE
-    assert world.epochs() == (1, 1)
+    assert world.epochs() == (2, 2)
     assert first.send().error is ErrorCode.NONE
     world.log.refuses = False
     settle(first, second)

@@ -31,11 +31,11 @@ def commit(
 def test_a_member_commits_in_its_epoch(world: ConsumerWorld) -> None:
     """A later one is stale, a stranger unknown, and before v9 no answer could say so."""
     Consumer(world).join()
-    assert commit(world, "c", 1) is ErrorCode.NONE
-    assert commit(world, "c", 2) is ErrorCode.STALE_MEMBER_EPOCH
-    assert commit(world, "x", 1) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert commit(world, "c", 2) is ErrorCode.NONE
+    assert commit(world, "c", 3) is ErrorCode.STALE_MEMBER_EPOCH
+    assert commit(world, "x", 2) is ErrorCode.UNKNOWN_MEMBER_ID
     assert commit(world, "", -1) is ErrorCode.UNKNOWN_MEMBER_ID
-    assert commit(world, "c", 1, v9=False) is ErrorCode.UNSUPPORTED_VERSION
+    assert commit(world, "c", 2, v9=False) is ErrorCode.UNSUPPORTED_VERSION
 
 
 def test_a_commit_of_an_earlier_epoch_counts_for_what_was_owned_then(world: ConsumerWorld) -> None:
@@ -43,10 +43,10 @@ def test_a_commit_of_an_earlier_epoch_counts_for_what_was_owned_then(world: Cons
     first, second = Consumer(world, "1"), Consumer(world, "2")
     settle(first, second)
     kept, given = TopicPartition("t", first.has()[0]), TopicPartition("t", second.has()[0])
-    assert first.epoch == second.epoch == 2
-    assert commit(world, "1", 1, kept) is ErrorCode.NONE
-    assert commit(world, "2", 1, given) is ErrorCode.STALE_MEMBER_EPOCH
-    assert commit(world, "1", 1, given) is ErrorCode.STALE_MEMBER_EPOCH
+    assert first.epoch == second.epoch == 3
+    assert commit(world, "1", 2, kept) is ErrorCode.NONE
+    assert commit(world, "2", 2, given) is ErrorCode.STALE_MEMBER_EPOCH
+    assert commit(world, "1", 2, given) is ErrorCode.STALE_MEMBER_EPOCH
 
 
 def test_an_empty_group_takes_commits_of_administrators(world: ConsumerWorld) -> None:
@@ -68,7 +68,7 @@ def test_offsets_are_told_to_members_of_the_epoch_and_to_nobodies(world: Consume
     """OffsetFetch v9 may name a member; then it has to be one."""
     Consumer(world).join()
     assert world.coordinator.refuse_fetch("g", None, -1) is ErrorCode.NONE
-    assert world.coordinator.refuse_fetch("g", "c", 1) is ErrorCode.NONE
+    assert world.coordinator.refuse_fetch("g", "c", 2) is ErrorCode.NONE
     assert world.coordinator.refuse_fetch("g", "c", 0) is ErrorCode.STALE_MEMBER_EPOCH
     assert world.coordinator.refuse_fetch("g", "x", 1) is ErrorCode.UNKNOWN_MEMBER_ID
 
@@ -78,7 +78,7 @@ def test_offsets_of_subscribed_topics_stay_and_others_expire() -> None:
     world = ConsumerWorld(offsets_retention_minutes="1", offsets_retention_check_interval_ms="10000")
     consumer = Consumer(world)
     consumer.join()
-    assert commit(world, "c", 1) is ErrorCode.NONE
+    assert commit(world, "c", 2) is ErrorCode.NONE
     for _ in range(20):
         world.advance(10_000)
         consumer.beat()
@@ -93,7 +93,7 @@ def test_offsets_in_use_cannot_be_deleted(world: ConsumerWorld) -> None:
     """OffsetDelete: GROUP_SUBSCRIBED_TO_TOPIC, by name or by expression."""
     world.topics.put("u", 1)
     Consumer(world, topics=None, regex="t").join()
-    assert commit(world, "c", 1) is ErrorCode.NONE
+    assert commit(world, "c", 2) is ErrorCode.NONE
     error, outcome = world.coordinator.delete_offsets("g", [P0, TopicPartition("u", 0)])
     assert error is ErrorCode.NONE
     assert outcome == {P0: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC, TopicPartition("u", 0): ErrorCode.NONE}

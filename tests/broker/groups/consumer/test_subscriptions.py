@@ -18,7 +18,7 @@ def test_a_topic_that_appears_is_assigned_with_the_next_heartbeat(world: Consume
     later = world.topics.put("later", 2)
     consumer.beat()
     assert consumer.has(later) == [0, 1]
-    assert world.epochs() == (2, 2)
+    assert world.epochs() == (3, 3)
 
 
 def test_a_topic_of_others_begins_no_epoch(world: ConsumerWorld) -> None:
@@ -27,7 +27,7 @@ def test_a_topic_of_others_begins_no_epoch(world: ConsumerWorld) -> None:
     consumer.join()
     world.topics.put("other", 2)
     assert consumer.beat().assignment is None
-    assert world.epochs() == (1, 1)
+    assert world.epochs() == (2, 2)
 
 
 def test_more_partitions_are_assigned(world: ConsumerWorld) -> None:
@@ -67,7 +67,7 @@ def test_a_member_subscribed_to_nothing_is_a_member(world: ConsumerWorld) -> Non
     """It has no partitions and is alive."""
     consumer = Consumer(world, topics=set())
     assert consumer.join().error is ErrorCode.NONE
-    assert (consumer.epoch, consumer.owned, world.state()) == (1, {}, "Stable")
+    assert (consumer.epoch, consumer.owned, world.state()) == (2, {}, "Stable")
 
 
 def test_an_expression_stands_for_all_topics_that_match_whole(world: ConsumerWorld) -> None:
@@ -102,7 +102,7 @@ def test_an_unsound_expression_is_refused_without_harm(world: ConsumerWorld) -> 
     result = consumer.send(regex="t(?!x)")
     assert result.error is ErrorCode.INVALID_REGULAR_EXPRESSION
     assert "t(?!x)" in (result.message or "")
-    assert (world.epochs(), consumer.beat().error) == ((1, 1), ErrorCode.NONE)
+    assert (world.epochs(), consumer.beat().error) == ((2, 2), ErrorCode.NONE)
 
 
 def test_members_with_different_subscriptions_get_only_their_own(world: ConsumerWorld) -> None:

@@ -1,7 +1,16 @@
 """Every scenario, a family to a file."""
 
 from tests.interop.differential.scenario import Scenario
-from tests.interop.differential.scenarios import admin, consumer_groups, frames, groups, records, topics, transactions
+from tests.interop.differential.scenarios import (
+    admin,
+    consumer_group_moves,
+    consumer_groups,
+    frames,
+    groups,
+    records,
+    topics,
+    transactions,
+)
 
 SCENARIOS: list[Scenario] = [
     *admin.SCENARIOS,
@@ -9,6 +18,7 @@ SCENARIOS: list[Scenario] = [
     *topics.SCENARIOS,
     *groups.SCENARIOS,
     *transactions.SCENARIOS,
+    *consumer_group_moves.SCENARIOS,
     *consumer_groups.SCENARIOS,
     *frames.SCENARIOS,
 ]

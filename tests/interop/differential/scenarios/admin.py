@@ -95,6 +95,7 @@ CONFIGS = Scenario(
         Ask(describe(TOPIC, T, ["no.such.key"]), versions=[1, 4]),
         Ask(describe(TOPIC, named("nowhere"))),
         Ask(describe(TOPIC, "bad name!"), versions=[1, 4]),
+        Ask(describe(TOPIC, "__consumer_offsets", SOME), versions=[1, 4]),
         Ask(describe(TOPIC, ""), versions=[1, 4]),
         Ask(describe(BROKER, "1", ["log.retention.hours", "num.partitions", "message.max.bytes"])),
         Ask(describe(BROKER, "", ["log.retention.hours"])),
@@ -171,6 +172,7 @@ CLUSTER = Scenario(
             )
         ),
         Ask(lambda known: DescribeLogDirsRequest(topics=[])),
+        Ask(lambda known: DescribeLogDirsRequest(topics=None), versions=[5]),
         *(
             Ask(
                 lambda known, kind=kind, name=name, index=index: ElectLeadersRequest(

@@ -62,6 +62,21 @@ SCENARIOS = [
                 Raw(f"Metadata v{version} with bytes behind it", metadata(version, lambda body: body + b"\x00\x00\x00"))
                 for version in (1, 9, 12)
             ),
+            *(
+                Raw(f"Metadata v9 with {what}", metadata(9, lambda body, tags=tags: body[:-1] + tags))
+                for what, tags in (
+                    ("an unknown tagged field", b"\x01\x63\x02hi"),
+                    ("two unknown tagged fields", b"\x02\x63\x02hi\x64\x00"),
+                    ("tagged fields out of order", b"\x02\x64\x00\x63\x02hi"),
+                    ("a tagged field twice", b"\x02\x63\x00\x63\x00"),
+                    ("a tagged field beyond the frame", b"\x01\x63\x7f"),
+                    ("a number of tagged fields of six bytes", b"\xff\xff\xff\xff\xff\x01"),
+                )
+            ),
+            Raw(
+                "ApiVersions v3 with a tagged field in its header",
+                lambda known: frame(struct.pack(">hhih", 18, 3, 77, 3) + b"raw\x01\x05\x01x\x05test\x02" + b"1\x00"),
+            ),
         ],
     )
 ]

@@ -28,7 +28,7 @@ from tests.interop.differential.scenario import Ask, Build, Known, Scenario
 
 DAY_MS = 86_400_000
 STRANGER = UUID("11111111-2222-3333-4444-555555555555")
-BY_NAME, BY_ID = [9, 12], [13]
+BY_NAME = [9, 12]
 SAMPLED = [3, 7, 9, 13]
 
 
@@ -84,6 +84,13 @@ def _fetch_many(known: Known) -> FetchRequest:
     )
 
 
+def _to_internal(known: Known) -> ProduceRequest:
+    data = [PartitionProduceData(index=0, records=memoryview(batch()))]
+    return ProduceRequest(
+        acks=-1, timeout_ms=5000, topic_data=[TopicProduceData(name="__consumer_offsets", partition_data=data)]
+    )
+
+
 def _no_topics(known: Known) -> FetchRequest:
     return FetchRequest(max_bytes=1000)
 
@@ -125,6 +132,7 @@ PRODUCE_ERRORS = Scenario(
         Ask(produce("t", batch(), acks=-2), versions=SAMPLED),
         Ask(produce("nowhere", batch()), versions=[3, 7, 9, 12]),
         Ask(_unknown_id, versions=[13]),
+        Ask(_to_internal, versions=BY_NAME),
         Ask(produce("t", batch(), partition=9)),
         Ask(produce("t", batch(), partition=-1), versions=SAMPLED),
         Ask(produce("t", b""), versions=SAMPLED),
