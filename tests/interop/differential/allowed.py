@@ -126,6 +126,19 @@ ALLOWED: tuple[Allowed, ...] = (
         "topics.configs.value",
         _values("1000", " 1000 "),
     ),
+    # The broker's own topics
+    Allowed(
+        "The broker's own topics take batches of 32 MiB, whatever message.max.bytes says.",
+        "DescribeConfigs",
+        "results.configs.*",
+        _place("results[__consumer_offsets].configs[max.message.bytes]"),
+    ),
+    Allowed(
+        "Committed offsets and transactions are kept in Kafka's record formats, but not in the same number of bytes.",
+        "DescribeLogDirs",
+        "results.topics.partitions.partition_size",
+        _place("topics[__"),
+    ),
     # Topics
     Allowed(
         "CreateTopics with validate_only answers no topic id; Apache Kafka makes one up.",

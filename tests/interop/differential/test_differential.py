@@ -14,7 +14,7 @@ from tests.interop.toolchain import kafka_jars
 from tests.servers.broker_process import running_broker
 from tests.servers.kafka_server import running_kafka
 
-pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("differential")]
+pytestmark = pytest.mark.interop
 
 REQUESTS_AT_LEAST = 2000
 _USED: set[Allowed] = set()
