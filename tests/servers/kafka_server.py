@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -123,8 +124,8 @@ class KafkaCluster:
 
     def start(self) -> "KafkaCluster":
         """Formats and starts every node; returns when the first lists them all."""
-        for node in self.nodes:
-            node.format()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(KafkaNode.format, self.nodes))
         for node in self.nodes:
             node.start()
         self.wait_for(len(self.nodes))
