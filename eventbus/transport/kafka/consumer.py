@@ -121,7 +121,10 @@ class KafkaConsumer:
         closed = self._thread.submit(self._close)
         if not await self._thread.aclose():
             _log.warning("consumer %s: librdkafka did not let go in time, its thread is left behind", self._group_id)
-        elif (error := closed.exception()) is not None:
+            return
+        # The thread has ended; its answer may still be on the way through the loop.
+        await asyncio.wait([closed])
+        if (error := closed.exception()) is not None:
             _log.warning("consumer %s: closing failed: %s", self._group_id, error)
 
     # In the thread.
