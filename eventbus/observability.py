@@ -15,6 +15,7 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from opentelemetry import metrics, trace
@@ -77,6 +78,24 @@ class Count:
     value: int
 
 
+class Counter:
+    """One number of `Counters`, for whoever counts it often: looked up once."""
+
+    __slots__ = ("_lock", "_value")
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._value = 0
+
+    def add(self, amount: int = 1) -> None:
+        with self._lock:
+            self._value += amount
+
+    @property
+    def value(self) -> int:
+        return self._value
+
+
 class Counters:
     """
     Numbers of one service that only grow, by name and labels. Safe in threads; one `add` is well below a microsecond.
@@ -84,29 +103,33 @@ class Counters:
     Use it for what a person asks a running service; for rates over time, use what OpenTelemetry exports.
     """
 
-    __slots__ = ("_lock", "_values")
+    __slots__ = ("_counters", "_lock")
 
     def __init__(self) -> None:
-        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+        self._counters: dict[tuple[str, tuple[tuple[str, str], ...]], Counter] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, amount: int = 1, /, **labels: str) -> None:
+    def counter(self, name: str, /, **labels: str) -> Counter:
+        """The counter itself. It is not among `counts` until something was counted."""
         key = (name, tuple(sorted(labels.items())) if labels else ())
-        with self._lock:
-            self._values[key] = self._values.get(key, 0) + amount
+        return self._counters.get(key) or self._counters.setdefault(key, Counter(self._lock))
+
+    def add(self, name: str, amount: int = 1, /, **labels: str) -> None:
+        self.counter(name, **labels).add(amount)
 
     def value(self, name: str, /, **labels: str) -> int:
         """The sum over every set of labels that has these among it; 0 when nothing was counted."""
         wanted = labels.items()
-        with self._lock:
-            return sum(
-                value for (counted, pairs), value in self._values.items() if counted == name and wanted <= set(pairs)
-            )
+        return sum(
+            counter.value
+            for (counted, pairs), counter in list(self._counters.items())
+            if counted == name and wanted <= set(pairs)
+        )
 
     def counts(self) -> list[Count]:
         """Everything counted so far, by name and labels."""
-        with self._lock:
-            return [Count(name, labels, value) for (name, labels), value in sorted(self._values.items())]
+        found = sorted(self._counters.items(), key=lambda item: item[0])
+        return [Count(name, labels, counter.value) for (name, labels), counter in found if counter.value]
 
 
 def sent(topic: str, messages: int, seconds: float, error: str | None = None) -> None:
@@ -157,6 +180,39 @@ def current_traceparent() -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+def is_traced() -> bool:
+    """
+    Whether spans go anywhere: an OpenTelemetry SDK is there. One that is installed later is noticed at once by whoever
+    asks here, and within a tenth of a second by whoever asks `is_traced_lately`.
+    """
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+class _Tracing:
+    """The last answer of `is_traced`: the question costs as much as the rest of a query."""
+
+    __slots__ = ("answer", "asked_at")
+
+    def __init__(self) -> None:
+        self.answer = False
+        self.asked_at = -1.0
+
+
+_tracing: Final = _Tracing()
+_TRACING_ASKED_SECONDS: Final = 0.1
+
+
+def is_traced_lately() -> bool:
+    """`is_traced`, asked at most ten times a second; once true, for good."""
+    if _tracing.answer:
+        return True
+    now = monotonic()
+    if now - _tracing.asked_at > _TRACING_ASKED_SECONDS:
+        _tracing.asked_at = now
+        _tracing.answer = is_traced()
+    return _tracing.answer
+
+
 @contextmanager
 def command_span(message_type: str, message_id: str) -> Generator[Span, None, None]:
     """The handling of a command or query, a child of what is current: the HTTP request, as a rule."""
@@ -205,7 +261,7 @@ def _span(
     name: str, kind: SpanKind, attributes: Mapping[str, str | int], links: list[Link] | None = None
 ) -> Generator[Span, None, None]:
     # Without an SDK the API's own no-op span takes longer than the rest of a query.
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if not is_traced():
         yield trace.INVALID_SPAN
         return
     with _tracer.start_as_current_span(

@@ -3,7 +3,7 @@ Calls a handler: everything that can be known before a message comes is known he
 """
 
 import inspect
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import partial
@@ -60,8 +60,8 @@ class Invocation:
             await unit_of_work.open()
         await self._run(message, Scope(unit_of_work.metadata, unit_of_work))
 
-    async def answer(self, query: Message, metadata: Metadata) -> object:
-        """What the handler of a query returns."""
+    async def answer(self, query: Message, metadata: Metadata | Callable[[], Metadata]) -> object:
+        """What the handler of a query returns. *metadata* may be what makes it, for whoever asks."""
         return await self._run(query, Scope(metadata, None))
 
     async def _run(self, message: Message, scope: Scope) -> object:
@@ -79,10 +79,12 @@ class Invocation:
             _current.reset(token)
 
     async def _handle(self, message: Message, scope: Scope) -> object:
-        if self._gets is not None:
-            return await self._call(message, [get(scope) for get in self._gets])
-        async with AsyncExitStack() as opened:
-            return await self._call(message, await self._arguments.open(scope, opened))
+        if self._gets is None:
+            async with AsyncExitStack() as opened:
+                return await self._call(message, await self._arguments.open(scope, opened))
+        if self._is_async:
+            return await cast("Awaitable[object]", self._function(message, *[get(scope) for get in self._gets]))
+        return await self._call(message, [get(scope) for get in self._gets])
 
     async def _call(self, message: Message, arguments: list[object]) -> object:
         if self._is_async:

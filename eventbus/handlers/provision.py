@@ -5,7 +5,7 @@ Everything is looked up once, when the application is built; for a message, a pr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from eventbus.errors import DefinitionError
@@ -13,17 +13,36 @@ from eventbus.messages import Metadata
 from eventbus.store import UnitOfWork
 
 
-@dataclass(slots=True, eq=False)
 class Scope:
-    """One message being handled."""
+    """
+    One message being handled.
 
-    metadata: Metadata
-    unit_of_work: UnitOfWork | None
-    """None for a query, which changes nothing."""
-    values: dict["Provider", object] = field(default_factory=dict["Provider", object])
-    """What was provided already: the same type is the same object throughout one message."""
-    is_open: bool = True
-    """False once the handler has returned: what was started in it and forgotten is no part of the message."""
+    metadata       or what makes it, once, when somebody asks: most queries never do
+    unit_of_work   None for a query, which changes nothing
+    """
+
+    __slots__ = ("_metadata", "_values", "is_open", "unit_of_work")
+
+    def __init__(self, metadata: "Metadata | Callable[[], Metadata]", unit_of_work: UnitOfWork | None) -> None:
+        self._metadata = metadata
+        self._values: dict[Provider, object] | None = None
+        self.unit_of_work = unit_of_work
+        self.is_open = True
+        """False once the handler has returned: what was started in it and forgotten is no part of the message."""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is known about the message."""
+        if not isinstance(self._metadata, Metadata):
+            self._metadata = self._metadata()
+        return self._metadata
+
+    @property
+    def values(self) -> dict["Provider", object]:
+        """What was provided already: the same type is the same object throughout one message."""
+        if self._values is None:
+            self._values = {}
+        return self._values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
