@@ -153,10 +153,17 @@ class EventStore:
             if not to_write:
                 break
             bases = await self._bases(connection, to_write)
+            # Where another attempt may follow, what this one has inserted must not stay locked: others, who hold what
+            # the next attempt wants, would wait for it. A savepoint lets go of it.
+            attempt = await connection.begin_nested() if any(map(_is_open, to_write)) else None
             actual = await _compare_and_insert(connection, to_write, bases)
             moved = [append for append in to_write if actual.get(append.stream, 0) != bases[append.stream]]
             if not moved:
+                if attempt is not None:
+                    await attempt.commit()
                 return [_appended(append, bases, repeated) for append in appends]
+            if attempt is not None:
+                await attempt.rollback()
             found = await self._repeats(connection, moved)
             for append in moved:
                 if append.stream not in found and not _is_open(append):

@@ -35,7 +35,8 @@ from eventbus.store.writes import Refusal, Write
 _GROUP_MAX: Final = 500
 _ATTEMPTS: Final = 5
 
-_UNIQUE_VIOLATION: Final = "23505"
+# Unique violation, and a deadlock with a transaction in which a handler writes other things too.
+_RACES: Final = frozenset({"23505", "40P01"})
 
 
 @dataclass(slots=True, eq=False)
@@ -117,12 +118,12 @@ class GroupCommit:
         while True:
             try:
                 refusals = await self._database.write(_direct([waiting.write for waiting in group]))
-            except EventBusError as error:
-                _fail(group, error)
-                return
             except BaseException as error:
                 if _is_race(error) and attempt < _ATTEMPTS:
                     attempt += 1
+                elif isinstance(error, EventBusError):
+                    _fail(group, error)
+                    return
                 elif len(group) > 1 and isinstance(error, Exception):
                     # One of them cannot be written: each alone, so that it is refused alone.
                     for waiting in group:
@@ -148,7 +149,8 @@ def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
 
 
 def _is_race(error: BaseException) -> bool:
-    return getattr(error, "sqlstate", None) == _UNIQUE_VIOLATION
+    """Whether somebody else's transaction was in the way, whose end the next attempt will see."""
+    return any(getattr(one, "sqlstate", None) in _RACES for one in (error, error.__cause__))
 
 
 def _as_sqlalchemy(error: BaseException) -> BaseException:

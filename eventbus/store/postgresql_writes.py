@@ -4,7 +4,8 @@ Group commit on PostgreSQL: one statement compares and inserts, and is a transac
 Parameters cost more than rows here, so there are two forms:
 
 A group      an array a column, and the number of the write beside each row. Commands and snapshots are in the statement
-             when the group has any.
+             when the group has any. PostgreSQL runs inserts of one statement from the last to the first: so commands,
+             events, snapshots, outbox, the order of `Transaction.flush`, and the two never deadlock
 A lone one   what a single caller has nearly always, a few events of one stream: a parameter a value
 """
 
@@ -84,20 +85,20 @@ async def _write_group(driver: PostgresqlDriver, writes: Sequence[Write]) -> lis
         ((unit, command) for unit, write in enumerate(writes) for command in write.commands),
         key=lambda found: found[1],
     )
-    snapshots = [(*snapshot_values(one), unit) for unit, write in enumerate(writes) for one in write.snapshots]
+    snapshots = sorted((*snapshot_values(one), unit) for unit, write in enumerate(writes) for one in write.snapshots)
     values: list[object] = [
         [unit for unit, _ in appends],
         [one.append.stream for _, one in appends],
         [one.base for _, one in appends],
-        *_columns(INSERT_EVENTS, [(*row, unit) for unit, one in appends for row in one.rows()]),
         *_columns(
             INSERT_ROWS, [(*outbox_values(row), unit) for unit, write in enumerate(writes) for row in write.outbox]
         ),
     ]
-    if commands:
-        values += _columns(INSERT_COMMANDS, [(*command_row(*command), unit) for unit, command in commands])
     if snapshots:
         values += _columns(PUT_SNAPSHOTS, snapshots)
+    values += _columns(INSERT_EVENTS, [(*row, unit) for unit, one in appends for row in one.rows()])
+    if commands:
+        values += _columns(INSERT_COMMANDS, [(*command_row(*command), unit) for unit, command in commands])
     refused = await driver.fetch(_group_statement(bool(commands), bool(snapshots)), *values)
     refusals: list[Refusal | None] = [None] * len(writes)
     for unit, name, receipt, expected, actual in cast("Sequence[tuple[int, str, str | None, int, int]]", refused):
@@ -116,10 +117,10 @@ def _group_statement(has_commands: bool, has_snapshots: bool) -> str:
     answers = "SELECT unit, stream, NULL AS receipt, expected, actual FROM streams WHERE expected <> actual"
     handled = ""
     for name, insert, is_wanted in (
-        ("new_events", INSERT_EVENTS, True),
         ("new_rows", INSERT_ROWS, True),
-        ("new_commands", INSERT_COMMANDS, has_commands),
         ("new_snapshots", PUT_SNAPSHOTS, has_snapshots),
+        ("new_events", INSERT_EVENTS, True),
+        ("new_commands", INSERT_COMMANDS, has_commands),
     ):
         if not is_wanted:
             continue

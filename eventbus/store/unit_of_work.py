@@ -287,14 +287,15 @@ class Transaction:
         """
         await self.open()
         pending, self._pending = self._pending, Pending()
-        appended = await self._event_store.append(self.connection, list(pending.appends()))
-        rows = pending.rows_after(appended)
-        await self._outbox.add(self.connection, rows)
-        await Snapshots().put(self.connection, list(pending.snapshots.values()))
-        for command_id, receipt in pending.commands.items():
+        # In the order of group commit, which takes the same locks.
+        for command_id, receipt in sorted(pending.commands.items()):
             first = await CommandInbox().record(self.connection, command_id, receipt)
             if first is not None:
                 raise CommandRepeated(command_id, first)
+        appended = await self._event_store.append(self.connection, list(pending.appends()))
+        await Snapshots().put(self.connection, [snapshot for _, snapshot in sorted(pending.snapshots.items())])
+        rows = pending.rows_after(appended)
+        await self._outbox.add(self.connection, rows)
         self.announces = self.announces or bool(rows)
 
     async def finish(self) -> None:
