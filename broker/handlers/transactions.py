@@ -213,7 +213,9 @@ def handle_end_txn(context: RequestContext, request: EndTxnRequest) -> Pending[E
     return pending
 
 
-def handle_txn_offset_commit(context: RequestContext, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse:
+def handle_txn_offset_commit(
+    context: RequestContext, request: TxnOffsetCommitRequest
+) -> TxnOffsetCommitResponse | Pending[TxnOffsetCommitResponse]:
     broker = context.broker
     producer = Producer(request.producer_id, request.producer_epoch)
     if context.version >= 5:
@@ -246,7 +248,7 @@ def handle_txn_offset_commit(context: RequestContext, request: TxnOffsetCommitRe
     elif error is ErrorCode.CONCURRENT_TRANSACTIONS and context.version < 5:
         # The only answer that older clients try again after.
         error = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-    return TxnOffsetCommitResponse(
+    response = TxnOffsetCommitResponse(
         topics=[
             TxnOffsetCommitResponseTopic(
                 name=topic.name,
@@ -261,6 +263,28 @@ def handle_txn_offset_commit(context: RequestContext, request: TxnOffsetCommitRe
             for topic in request.topics
         ]
     )
+    return _when_flushed(broker, response)
+
+
+def _when_flushed(
+    broker: BrokerState, response: TxnOffsetCommitResponse
+) -> TxnOffsetCommitResponse | Pending[TxnOffsetCommitResponse]:
+    # With log.flush.before.ack what is staged has to be on the disk before its producer can decide to commit it.
+    staged = [each for topic in response.topics for each in topic.partitions if not each.error_code]
+    topic = broker.catalog.find(GROUP_OFFSETS_TOPIC)
+    if not staged or topic is None or not topic.config.flush_before_ack:
+        return response
+    pending: Pending[TxnOffsetCommitResponse] = Pending()
+
+    def flushed(error: ErrorCode) -> None:
+        if error:
+            for answer in staged:
+                answer.error_code = ErrorCode.COORDINATOR_NOT_AVAILABLE
+        pending.complete(response)
+
+    partition = topic.partitions[0]
+    broker.flushes.wait(partition, partition.log.next_offset - 1, flushed)
+    return pending
 
 
 def offsets_partition() -> TopicPartition:

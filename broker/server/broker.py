@@ -106,6 +106,8 @@ class Broker:
                 found.completed,
                 found.freed,
             )
+        if found.unreadable:
+            LOG.error("records of __transaction_state passed over count=%d reason=unreadable", found.unreadable)
         self.state = BrokerState(
             node_id=config.node_id,
             cluster_id=self._directory.cluster_id,

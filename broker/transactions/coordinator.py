@@ -39,6 +39,7 @@ from broker.transactions.values import (
 LOG = logging.getLogger("broker.transactions")
 
 RETRY_S = 0.5
+_RETRY_S_MAX = 30.0
 _CLEANUP_S = 3600.0
 _IDS_MAX = 100_000
 """Names come from strangers; each costs memory and a record until it expires."""
@@ -78,6 +79,8 @@ class TransactionCoordinator:
         """Ids whose end is under way in this very moment; a prepared one that is not here is waiting for its retry."""
         self._retries: dict[str, frozenset[TopicPartition]] = {}
         self._retry_at: float | None = None
+        self._retry_s = RETRY_S
+        """Doubles while a disk goes on refusing, so that the log says so once in a while and not twice a second."""
         self._cleanup_at = clock.monotonic() + _CLEANUP_S
 
     def load(self) -> LoadReport:
@@ -249,10 +252,13 @@ class TransactionCoordinator:
             self._time_out(transactional_id, now)
         if self._retry_at is not None and self._retry_at <= now:
             self._retry_at = None
+            self._retry_s = min(2 * self._retry_s, _RETRY_S_MAX)
             retries, self._retries = self._retries, {}
             for transactional_id, partitions in retries.items():
                 transaction = self._journal.transactions[transactional_id]
                 self._write_markers(transaction, partitions, _nobody_waits)
+            if not self._retries:
+                self._retry_s = RETRY_S
         if self._cleanup_at <= now:
             self._cleanup_at = now + _CLEANUP_S
             self._forget_expired()
@@ -300,7 +306,7 @@ class TransactionCoordinator:
             self._ending.discard(prepared.transactional_id)
             if failed or not self._complete(prepared):
                 self._retries[prepared.transactional_id] = failed
-                self._retry_at = self._clock.monotonic() + RETRY_S
+                self._retry_at = self._clock.monotonic() + self._retry_s
             # Decided is decided: the producer need not know that a disk is full somewhere.
             decided(ErrorCode.NONE)
 

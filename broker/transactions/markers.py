@@ -91,6 +91,8 @@ class PartitionMarkers:
                     self._append(partition, producer, marker)
                 if partition.log.config.flush_before_ack:
                     unsynced.append((place, partition, partition.log.next_offset - 1))
+                elif partition.flushes_by_itself:
+                    self._flushes.schedule(partition)
             except KafkaError as refused:
                 if refused.code is ErrorCode.INVALID_PRODUCER_EPOCH:
                     # A later incarnation has written there, so this transaction has been ended before.

@@ -485,3 +485,18 @@ def test_a_prepared_end_is_carried_out_after_a_kill(tmp_path: Path, markers_writ
     assert client.end(committed=committed) is ErrorCode.NONE
     assert client.produce("orders", 0, b"b") is ErrorCode.NONE
     broker.close()
+
+
+def test_staged_offsets_are_on_the_disk_before_they_are_acknowledged(tmp_path: Path) -> None:
+    """With log.flush.before.ack; else a loss of power could commit the output without the offset."""
+    broker = InProcessBroker(tmp_path / "data", settings={"log.flush.before.ack": "true"})
+    broker.state.catalog.create("orders", 1, {})
+    client = producer(broker, v2=True)
+    assert commit_offset(client, version=5) is ErrorCode.NONE
+    topic = broker.state.catalog.find("__consumer_offsets")
+    assert topic is not None
+    assert topic.partitions[0].log.recovery_point == topic.partitions[0].log.next_offset == 1
+    assert client.end(committed=True) is ErrorCode.NONE
+    assert topic.partitions[0].log.recovery_point == 2
+    assert fetch_offset(broker, stable=True) == (7, ErrorCode.NONE)
+    broker.close()

@@ -74,6 +74,7 @@ class Partitions:
         self.open: dict[TopicPartition, Producer] = {}
         self.failing: set[TopicPartition] = set()
         self.durable: set[TopicPartition] = set()
+        self.tries = 0
 
     def want_durability(self, partitions: Iterable[TopicPartition]) -> bool:
         return not self.durable.isdisjoint(partitions)
@@ -85,6 +86,7 @@ class Partitions:
         marker: Marker,
         told: Callable[[frozenset[TopicPartition]], None],
     ) -> None:
+        self.tries += 1
         failed: set[TopicPartition] = set()
         for partition in partitions:
             if partition in self.failing:

@@ -276,9 +276,29 @@ def test_a_marker_that_cannot_be_written_is_tried_until_it_is(world: World) -> N
     assert world.init().error is ErrorCode.CONCURRENT_TRANSACTIONS
     world.advance(2000)
     world.partitions.failing = set()
-    world.advance(1000)
+    world.advance(2000)
     assert world.state() == "CompleteCommit"
     assert world.partitions.kinds(P0) == world.partitions.kinds(P1) == [COMMIT]
+
+
+def test_a_disk_that_goes_on_refusing_is_asked_less_and_less_often(world: World) -> None:
+    """Twice a minute in the end; after a success again at once."""
+    producer = world.producer()
+    producer.add(P0)
+    world.partitions.failing = {P0}
+    producer.commit()
+    tries = world.partitions.tries
+    world.advance(3_600_000)
+    assert 118 < world.partitions.tries - tries < 126
+    world.partitions.failing = set()
+    world.advance(30_000)
+    assert world.state() == "CompleteCommit"
+    producer.add(P0)
+    world.partitions.failing = {P0}
+    producer.commit()
+    world.partitions.failing = set()
+    world.advance(500)
+    assert world.state() == "CompleteCommit"
 
 
 def test_an_end_that_cannot_be_noted_is_noted_later(world: World) -> None:
