@@ -80,6 +80,20 @@ def change(
     return build
 
 
+def elect(kind: int, label: str, partition: int) -> Build:
+    return lambda known: ElectLeadersRequest(
+        election_type=kind,
+        topic_partitions=[ElectLeadersTopicPartitions(topic=known.name(label), partitions=[partition])],
+        timeout_ms=5000,
+    )
+
+
+def find(kind: int) -> Build:
+    return lambda known: FindCoordinatorRequest(
+        key=known.name("g"), key_type=kind, coordinator_keys=[known.name("g"), known.name("h")]
+    )
+
+
 T = named("t")
 SOME = ["retention.ms", "cleanup.policy", "max.message.bytes"]
 
@@ -173,16 +187,7 @@ CLUSTER = Scenario(
         ),
         Ask(lambda known: DescribeLogDirsRequest(topics=[])),
         Ask(lambda known: DescribeLogDirsRequest(topics=None), versions=[5]),
-        *(
-            Ask(
-                lambda known, kind=kind, name=name, index=index: ElectLeadersRequest(
-                    election_type=kind,
-                    topic_partitions=[ElectLeadersTopicPartitions(topic=known.name(name), partitions=[index])],
-                    timeout_ms=5000,
-                )
-            )
-            for kind, name, index in ((0, "t", 0), (1, "t", 0), (0, "t", 9), (0, "nowhere", 0))
-        ),
+        *(Ask(elect(*each)) for each in ((0, "t", 0), (1, "t", 0), (0, "t", 9), (0, "nowhere", 0))),
         Ask(lambda known: ElectLeadersRequest(election_type=5, topic_partitions=[], timeout_ms=5000), versions=[1, 2]),
         Ask(lambda known: ElectLeadersRequest(topic_partitions=[], timeout_ms=5000)),
     ],
@@ -191,14 +196,7 @@ CLUSTER = Scenario(
 COORDINATORS = Scenario(
     "coordinators",
     [
-        *(
-            Ask(
-                lambda known, kind=kind: FindCoordinatorRequest(
-                    key=known.name("g"), key_type=kind, coordinator_keys=[known.name("g"), known.name("h")]
-                )
-            )
-            for kind in (0, 1)
-        ),
+        *(Ask(find(kind)) for kind in (0, 1)),
         Ask(lambda known: FindCoordinatorRequest(key="g", key_type=7, coordinator_keys=["g"])),
         Ask(lambda known: FindCoordinatorRequest(key="", key_type=0, coordinator_keys=[""])),
         Ask(lambda known: FindCoordinatorRequest(key="", key_type=1, coordinator_keys=[""])),

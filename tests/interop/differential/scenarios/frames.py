@@ -24,6 +24,15 @@ def metadata(version: int, alter: Callable[[bytes], bytes]) -> Callable[[Known],
     return build
 
 
+def without(count: int) -> Callable[[bytes], bytes]:
+    return lambda body: body[:-count]
+
+
+def tagged(tags: bytes) -> Callable[[bytes], bytes]:
+    """Other tagged fields in the place of none."""
+    return lambda body: body[:-1] + tags
+
+
 SCENARIOS = [
     Scenario(
         "frames",
@@ -54,7 +63,7 @@ SCENARIOS = [
             Raw("Metadata with a name beyond the frame", header(3, 1, struct.pack(">ih", 1, 900) + b"x")),
             Raw("Metadata with a name that is not UTF-8", header(3, 1, struct.pack(">ih", 1, 2) + b"\xff\xfe")),
             *(
-                Raw(f"Metadata v{version} cut by {cut} bytes", metadata(version, lambda body, cut=cut: body[:-cut]))
+                Raw(f"Metadata v{version} cut by {cut} bytes", metadata(version, without(cut)))
                 for version in (1, 9, 12)
                 for cut in (1, 3, 8)
             ),
@@ -63,7 +72,7 @@ SCENARIOS = [
                 for version in (1, 9, 12)
             ),
             *(
-                Raw(f"Metadata v9 with {what}", metadata(9, lambda body, tags=tags: body[:-1] + tags))
+                Raw(f"Metadata v9 with {what}", metadata(9, tagged(tags)))
                 for what, tags in (
                     ("an unknown tagged field", b"\x01\x63\x02hi"),
                     ("two unknown tagged fields", b"\x02\x63\x02hi\x64\x00"),
