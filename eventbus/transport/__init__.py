@@ -11,6 +11,7 @@ from eventbus.transport.port import (
     OffsetRange,
     OutgoingRecord,
     PartitionBatch,
+    ProducerFenced,
     Published,
     PublishOutcome,
     RecordConsumer,
@@ -19,6 +20,8 @@ from eventbus.transport.port import (
     Round,
     TopicDescription,
     TopicPartition,
+    TransactionalProducer,
+    TransactionsRefused,
     Transport,
 )
 
@@ -33,6 +36,7 @@ __all__ = [
     "OffsetRange",
     "OutgoingRecord",
     "PartitionBatch",
+    "ProducerFenced",
     "PublishOutcome",
     "Published",
     "RecordConsumer",
@@ -41,6 +45,8 @@ __all__ = [
     "Round",
     "TopicDescription",
     "TopicPartition",
+    "TransactionalProducer",
+    "TransactionsRefused",
     "Transport",
 ]
 

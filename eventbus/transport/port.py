@@ -116,6 +116,14 @@ class ConsumerStopped(EventBusError):
     """The group refuses this member for good, such as when another one has taken its instance id."""
 
 
+class ProducerFenced(EventBusError):
+    """Another producer has taken the transactional id over, or the log has given this one up: it writes no more."""
+
+
+class TransactionsRefused(EventBusError):
+    """The log does not let this client use the transactional id. The text names the id and the way out."""
+
+
 class RecordProducer(Protocol):
     """Writes records. One producer serves any number of tasks."""
 
@@ -132,6 +140,35 @@ class RecordProducer(Protocol):
 
     async def aclose(self) -> None:
         """Gives up what is not yet written, and ends its thread."""
+        ...
+
+
+class TransactionalProducer(Protocol):
+    """Writes batches, each as one transaction of the log, under a transactional id. One task uses it."""
+
+    async def take_over(self) -> None:
+        """
+        Makes this the only producer of its transactional id: what another has not committed is aborted, and it never
+        writes again (ProducerFenced). To be called before the first `publish`, and again after ProducerFenced.
+
+        Waits while the broker is away, BrokerUnavailable when given up by `aclose`. Raises TransactionsRefused.
+        """
+        ...
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
+        """
+        Writes *records* in one transaction and answers their outcomes in the same order when it is committed.
+
+        Every `Published` record is committed. A record that is refused is left out, with the later ones of its key and
+        those that the log refuses along with it; the others are written all the same. Records of one key keep their
+        order. `BrokerUnavailable`: whether the record is in the log is open until the next `take_over`.
+
+        Raises ProducerFenced, which leaves open in the same way what became of the transaction. Cancelling gives up.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Gives up what is not committed, and ends its thread."""
         ...
 
 
@@ -211,6 +248,10 @@ class Transport(Protocol):
 
     def producer(self) -> RecordProducer:
         """A new producer, which begins to connect. To be called on the event loop."""
+        ...
+
+    def transactional_producer(self, transactional_id: str) -> TransactionalProducer:
+        """A new producer for that transactional id, which connects when it takes over."""
         ...
 
     def consumer(

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -16,9 +16,13 @@ class CallThread:
 
     Used instead of an executor because a call that hangs in a client library must not keep the process alive, and
     because such clients want to be used and closed by one thread.
+
+    idle    called in the thread every *idle_seconds* without a call: a client may have something to say by itself
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, idle: Callable[[], None] | None = None, idle_seconds: float = 1.0) -> None:
+        self._idle = idle
+        self._idle_seconds = None if idle is None else idle_seconds
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = False
@@ -63,7 +67,15 @@ class CallThread:
         return await ended([self._thread], seconds)
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
+        while True:
+            try:
+                call = self._calls.get(timeout=self._idle_seconds)
+            except Empty:
+                if self._idle is not None:
+                    self._idle()
+                continue
+            if call is None:
+                return
             call()
 
 

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from eventbus.transport import KafkaTransport
+from tests.contracts.transactional_producer import TransactionalProducerContract
 from tests.contracts.transport import TransportContract
 from tests.servers.broker_process import BrokerProcess, running_broker
 
@@ -19,6 +20,18 @@ class TestKafkaTransportOnTheEmbeddedBroker(TransportContract):
     @pytest.fixture
     async def transport(self, log: BrokerProcess) -> AsyncIterator[KafkaTransport]:
         transport = KafkaTransport(log.bootstrap, topic_options={"flush.before.ack": "true"})
+        await transport.start()
+        yield transport
+        await transport.aclose()
+
+
+class TestTransactionsOnTheEmbeddedBroker(TransactionalProducerContract):
+    """The same, for writing in transactions; the client lets records pass that the broker refuses."""
+
+    @pytest.fixture
+    async def transport(self, log: BrokerProcess) -> AsyncIterator[KafkaTransport]:
+        options = {"message.max.bytes": "5000000"}
+        transport = KafkaTransport(log.bootstrap, options, topic_options={"flush.before.ack": "true"})
         await transport.start()
         yield transport
         await transport.aclose()

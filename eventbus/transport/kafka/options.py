@@ -35,6 +35,12 @@ _PRODUCER: Options = {
     "queue.buffering.max.messages": 100_000,
 }
 
+_TRANSACTIONAL: Options = {
+    # Readers wait behind an open transaction: behind one of a process that was killed until its successor takes the id
+    # over, and if there is none, for this long.
+    "transaction.timeout.ms": 30_000,
+}
+
 _READING: Options = {
     "auto.offset.reset": "error",
     "enable.auto.commit": False,
@@ -62,6 +68,11 @@ def admin_options(shared: Mapping[str, str | int]) -> Options:
 def producer_options(shared: Mapping[str, str | int]) -> Options:
     """For an idempotent producer that waits for every replica, however long the broker is away."""
     return {**_ALWAYS, **_PRODUCER, **shared}
+
+
+def transactional_options(shared: Mapping[str, str | int], transactional_id: str) -> Options:
+    """For a producer that writes in transactions under that id, and is fenced by the next that takes it."""
+    return {**producer_options(shared), **_TRANSACTIONAL, "transactional.id": transactional_id}
 
 
 def member_options(shared: Mapping[str, str | int], group_id: str, instance_id: str | None) -> Options:
@@ -97,6 +108,7 @@ AWAY = frozenset(
         KafkaError.NETWORK_EXCEPTION,
         KafkaError.NOT_ENOUGH_REPLICAS,
         KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.CONCURRENT_TRANSACTIONS,
     }
 )
 """Errors that pass: the same request may succeed later."""

@@ -11,6 +11,7 @@ from eventbus.transport.kafka.consumer import KafkaConsumer
 from eventbus.transport.kafka.options import admin_options
 from eventbus.transport.kafka.producer import KafkaProducer
 from eventbus.transport.kafka.reader import KafkaReader
+from eventbus.transport.kafka.transactions import KafkaTransactionalProducer
 from eventbus.transport.port import LogDescription, Revoked, TopicPartition
 from eventbus.transport.thread import CallThread
 
@@ -92,6 +93,9 @@ class KafkaTransport:
         producer = KafkaProducer(self._shared, self._connection, self._logger)
         producer.connect()
         return producer
+
+    def transactional_producer(self, transactional_id: str) -> KafkaTransactionalProducer:
+        return KafkaTransactionalProducer(self._shared, transactional_id, self._connection, self._logger)
 
     def consumer(
         self, group_id: str, topics: Sequence[str], *, instance_id: str | None, revoked: Revoked

@@ -1,0 +1,273 @@
+"""
+Writing in transactions: librdkafka's Producer under a transactional id, used by one thread only.
+
+One batch   begin, queue every record, commit: the commit waits for the records and answers for all of them
+Refused     one record that the log refuses fails the transaction. It is aborted, and the batch written again without
+            the refused records and the later ones of their keys, until it can be committed
+Away        librdkafka's calls are made again and again until the broker answers, however long that takes; every call is
+            short, so that giving up is
+Fenced      whoever takes the transactional id over aborts what is open under it, and this client fails for good
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from eventbus.errors import BrokerUnavailable, PublishRefused
+from eventbus.transport.kafka.connection import Connection
+from eventbus.transport.kafka.options import AWAY, REFUSED, describe, transactional_options
+from eventbus.transport.port import OutgoingRecord, ProducerFenced, Published, PublishOutcome, TransactionsRefused
+from eventbus.transport.thread import CallThread
+
+_CALL_SECONDS = 0.5
+_POLL_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
+_ABORT_AT_CLOSE_SECONDS = 1.0
+_CLOSE_SECONDS = 5.0
+_NOT_ALLOWED = frozenset({KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+Place = tuple[str, bytes | int]
+"""What the order is kept within: the topic and the key, or a record's index where it has no key."""
+
+
+class _Attempt:
+    """One transaction with some records of a batch, by their index: what became of each."""
+
+    def __init__(self) -> None:
+        self.written: dict[int, Published] = {}
+        self.refused: dict[int, PublishRefused] = {}
+
+    def delivered(self, index: int, error: KafkaError | None, message: Message) -> None:
+        """The delivery report of a record; runs inside librdkafka's calls, in the thread."""
+        topic = message.topic() or ""
+        if error is None:
+            self.written[index] = Published(topic, message.partition() or 0, message.offset() or 0)
+        elif error.code() in REFUSED:
+            self.refused[index] = _refusal(error, topic)
+
+
+class KafkaTransactionalProducer:
+    """A `TransactionalProducer` over librdkafka."""
+
+    def __init__(
+        self,
+        shared: Mapping[str, str | int],
+        transactional_id: str,
+        connection: Connection,
+        logger: logging.Logger,
+    ) -> None:
+        self._transactional_id = transactional_id
+        self._options = transactional_options(shared, transactional_id)
+        self._connection = connection
+        self._logger = logger
+        self._thread = CallThread(f"eventbus-producer-{transactional_id}", self._poll)
+        self._given_up = threading.Event()
+        # The thread's own.
+        self._producer: Producer | None = None
+        self._is_open = False
+
+    async def take_over(self) -> None:
+        self._given_up.clear()
+        await self._thread.submit(self._take_over)
+
+    async def publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
+        done = False
+        try:
+            outcomes = await self._thread.submit(lambda: self._publish(records))
+            done = True
+        finally:
+            if not done:
+                self._given_up.set()
+        return outcomes
+
+    async def aclose(self) -> None:
+        self._given_up.set()
+        with suppress(RuntimeError):  # closed before
+            self._thread.submit(self._close)
+        await self._thread.aclose(_CLOSE_SECONDS)
+
+    # In the thread.
+
+    def _poll(self) -> None:
+        """Between batches, for what librdkafka has to say about its connections."""
+        if self._producer is not None:
+            self._producer.poll(0)
+
+    def _close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None and self._is_open:
+            # Otherwise readers wait behind it until the id is taken over.
+            with suppress(KafkaException):
+                producer.abort_transaction(_ABORT_AT_CLOSE_SECONDS)
+
+    def _take_over(self) -> None:
+        # A client that was fenced never works again, and whether this one was need not be known.
+        self._producer, self._is_open = None, False
+        producer = Producer({**self._options, "error_cb": self._connection.error}, logger=self._logger)
+        try:
+            self._again(producer.init_transactions)
+        except KafkaException as raised:
+            raise self._not_taken(raised.args[0]) from raised
+        self._producer = producer
+
+    def _not_taken(self, error: KafkaError) -> Exception:
+        if error.code() in _NOT_ALLOWED:
+            return TransactionsRefused(
+                f"the log does not let this client use the transactional id {self._transactional_id!r}: "
+                f"{describe(error)}; grant it WRITE and DESCRIBE on the transactional ids that begin with "
+                f"{self._transactional_id.rpartition('.')[0] + '.'!r}"
+            )
+        if _is_end(error):
+            return ProducerFenced(self._words(error))
+        return TransactionsRefused(
+            f"the log has no transactions for the transactional id {self._transactional_id!r}: {describe(error)}"
+        )
+
+    def _publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
+        producer = self._producer
+        if producer is None:
+            raise ProducerFenced(f"transactional id {self._transactional_id!r} has not been taken over yet")
+        outcomes: dict[int, PublishOutcome] = {}
+        places: list[Place] = [
+            (record.topic, at if record.key is None else record.key) for at, record in enumerate(records)
+        ]
+        try:
+            self._write(producer, records, list(range(len(records))), places, outcomes)
+        except BrokerUnavailable as error:
+            for at in range(len(records)):
+                outcomes.setdefault(at, error)
+        return [outcomes[at] for at in range(len(records))]
+
+    def _write(
+        self,
+        producer: Producer,
+        records: Sequence[OutgoingRecord],
+        left: Sequence[int],
+        places: Sequence[Place],
+        outcomes: dict[int, PublishOutcome],
+    ) -> None:
+        """Transactions until one is committed with all that is not refused of those *left*."""
+        while left:
+            attempt = _Attempt()
+            error = self._transaction(producer, records, left, places, attempt)
+            if error is not None and not attempt.refused:
+                topics = {records[at].topic for at in left}
+                if error.code() not in REFUSED:
+                    raise BrokerUnavailable(f"the transaction was aborted: {describe(error)}")
+                if len(topics) > 1:
+                    # It says not which of the topics it is about.
+                    for topic in sorted(topics):
+                        own = [at for at in left if records[at].topic == topic]
+                        self._write(producer, records, own, places, outcomes)
+                    return
+                attempt.refused = {at: _refusal(error, records[at].topic) for at in left}
+            outcomes.update(attempt.refused)
+            refused_places = {places[at] for at in attempt.refused}
+            rest = [at for at in left if at not in attempt.refused]
+            for at in rest:
+                if places[at] in refused_places:
+                    outcomes[at] = PublishRefused(
+                        f"a record of its key before it was refused by topic {records[at].topic!r}"
+                    )
+            left = [at for at in rest if places[at] not in refused_places]
+            if error is None:
+                outcomes.update({at: attempt.written[at] for at in left})
+                return
+
+    def _transaction(
+        self,
+        producer: Producer,
+        records: Sequence[OutgoingRecord],
+        left: Sequence[int],
+        places: Sequence[Place],
+        attempt: _Attempt,
+    ) -> KafkaError | None:
+        """One transaction; None when it is committed, the error for which it was aborted otherwise."""
+        try:
+            producer.begin_transaction()
+            self._is_open = True
+            refused: set[Place] = set()
+            for at in left:
+                if places[at] in refused:
+                    continue
+                found = self._queue(producer, records[at], partial(attempt.delivered, at))
+                if found is not None:
+                    attempt.refused[at] = _refusal(found, records[at].topic)
+                    refused.add(places[at])
+            self._again(producer.commit_transaction)
+            self._is_open = False
+        except KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if _is_end(error):
+                raise ProducerFenced(self._words(error)) from raised
+            self._abort(producer)
+            return error
+        return None
+
+    def _queue(
+        self, producer: Producer, record: OutgoingRecord, delivered: Callable[[KafkaError | None, Message], None]
+    ) -> KafkaError | None:
+        """Queues a record; an error when it is refused here and now."""
+        while True:
+            self._stop_when_given_up()
+            try:
+                producer.produce(
+                    record.topic, record.value, record.key, headers=list(record.headers), on_delivery=delivered
+                )
+            except BufferError:
+                producer.poll(_POLL_SECONDS)
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.code() not in REFUSED:
+                    raise
+                return error
+            else:
+                return None
+
+    def _abort(self, producer: Producer) -> None:
+        try:
+            self._again(producer.abort_transaction)
+        except KafkaException as raised:
+            raise ProducerFenced(self._words(raised.args[0])) from raised
+        self._is_open = False
+
+    def _again(self, call: Callable[[float], None]) -> None:
+        """Makes a call of librdkafka until it is answered. Raises KafkaException for an answer that is an error."""
+        while True:
+            self._stop_when_given_up()
+            try:
+                call(_CALL_SECONDS)
+            except KafkaException as raised:
+                error: KafkaError = raised.args[0]
+                if error.fatal() or error.txn_requires_abort() or not (error.retriable() or error.code() in AWAY):
+                    raise
+                self._connection.suspect(describe(error))
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    def _stop_when_given_up(self) -> None:
+        if self._given_up.is_set():
+            raise BrokerUnavailable("given up before the log had answered")
+
+    def _words(self, error: KafkaError) -> str:
+        return (
+            f"transactional id {self._transactional_id!r} was taken over, or its producer given up: {describe(error)}"
+        )
+
+
+def _is_end(error: KafkaError) -> bool:
+    return error.fatal() or error.code() in {
+        KafkaError._FENCED,
+        KafkaError._FATAL,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+    }
+
+
+def _refusal(error: KafkaError, topic: str) -> PublishRefused:
+    return PublishRefused(f"topic {topic!r} refuses the record: {describe(error)}")

@@ -1,0 +1,177 @@
+"""
+What every transport promises of writing in transactions; an implementation's test class derives from it as from
+`TransportContract`.
+"""
+
+import uuid
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from eventbus.errors import PublishRefused
+from eventbus.transport import (
+    IncomingRecord,
+    OutgoingRecord,
+    ProducerFenced,
+    Published,
+    TopicPartition,
+    Transport,
+)
+from tests.contracts.transport import LogServer, outgoing, topic_name
+
+
+async def committed(transport: Transport, topic: str) -> list[IncomingRecord]:
+    """All records of the topic that are committed, by partition."""
+    while transport.away_seconds is not None:
+        await anyio.sleep(0.02)
+    partitions = (await transport.describe([topic])).topics[topic].partitions
+    reader = transport.reader({TopicPartition(topic, number): 0 for number in range(len(partitions))})
+    found: list[IncomingRecord] = []
+    reached = [0] * len(partitions)
+    with anyio.fail_after(20):
+        while any(at < one.end for at, one in zip(reached, partitions, strict=True)):
+            for batch in await reader.read():
+                found += batch.records
+                reached[batch.partition] = batch.next_offset
+    await reader.aclose()
+    return found
+
+
+def numbers(records: Sequence[IncomingRecord], key: bytes = b"k") -> list[int]:
+    return [int(record.value or b"-1") for record in records if record.key == key]
+
+
+class TransactionalProducerContract:
+    """Tests for an implementation: give `transport` and `log`."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def transactional_id(self) -> str:
+        return f"eventbus.shop.{uuid.uuid4().hex[:8]}"
+
+    @pytest.fixture
+    async def topic(self, transport: Transport) -> str:
+        """A topic with three partitions."""
+        name = topic_name()
+        await transport.ensure_topics({name: 3})
+        return name
+
+    async def test_batches_are_committed_in_order(
+        self, transport: Transport, topic: str, transactional_id: str
+    ) -> None:
+        """Each outcome is where the record is, over several transactions, and records of a key keep their order."""
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        outcomes = []
+        for start in range(0, 500, 100):
+            outcomes += await producer.publish(outgoing(topic, range(start, start + 100)))
+        records = await committed(transport, topic)
+        assert numbers(records) == list(range(500))
+        assert [(one.partition, one.offset) for one in outcomes if isinstance(one, Published)] == [
+            (record.partition, record.offset) for record in records
+        ]
+        assert await producer.publish([]) == []
+        await producer.aclose()
+
+    async def test_who_is_taken_over_writes_no_more(
+        self, transport: Transport, topic: str, transactional_id: str
+    ) -> None:
+        """The older producer is fenced, with words, and nothing of it becomes visible; it can take over again."""
+        first = transport.transactional_producer(transactional_id)
+        second = transport.transactional_producer(transactional_id)
+        await first.take_over()
+        await first.publish(outgoing(topic, [1]))
+        await second.take_over()
+        with pytest.raises(ProducerFenced, match=transactional_id):
+            await first.publish(outgoing(topic, [2]))
+        await second.publish(outgoing(topic, [3]))
+        await first.take_over()
+        await first.publish(outgoing(topic, [4]))
+        with pytest.raises(ProducerFenced):
+            await second.publish(outgoing(topic, [5]))
+        assert numbers(await committed(transport, topic)) == [1, 3, 4]
+        await first.aclose()
+        await second.aclose()
+
+    async def test_publishing_without_having_taken_over_is_refused(
+        self, transport: Transport, topic: str, transactional_id: str
+    ) -> None:
+        """Nobody would be fenced by it."""
+        producer = transport.transactional_producer(transactional_id)
+        with pytest.raises(ProducerFenced, match="not been taken over"):
+            await producer.publish(outgoing(topic, [1]))
+        await producer.aclose()
+
+    async def test_a_refused_record_is_left_out_of_its_transaction(
+        self, transport: Transport, topic: str, transactional_id: str
+    ) -> None:
+        """A record that the client or the log refuses, a topic that is not there: the others are committed."""
+        missing = topic_name()
+        records = [
+            *outgoing(topic, [1, 2]),
+            OutgoingRecord(topic, b"big", b"x" * 3_000_000, []),
+            OutgoingRecord(topic, b"big", b"later", []),
+            OutgoingRecord(missing, b"k", b"nowhere", []),
+            *outgoing(topic, [3]),
+            OutgoingRecord(topic, None, b"without a key", []),
+        ]
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        outcomes = await producer.publish(records)
+        assert [type(outcome) for outcome in outcomes] == [
+            Published,
+            Published,
+            PublishRefused,
+            PublishRefused,
+            PublishRefused,
+            Published,
+            Published,
+        ]
+        assert await producer.publish([records[2]]) == [outcomes[2]] or "too large" in str(outcomes[2])
+        assert isinstance((await producer.publish(outgoing(topic, [4])))[0], Published)
+        found = await committed(transport, topic)
+        assert numbers(found) == [1, 2, 3, 4]
+        assert len(found) == 5
+        await producer.aclose()
+
+    async def test_a_transaction_waits_for_an_absent_broker(
+        self, transport: Transport, log: LogServer, topic: str, transactional_id: str
+    ) -> None:
+        """What is published while it is away is there once when it is back."""
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        await producer.publish(outgoing(topic, [1]))
+        log.kill()
+        async with anyio.create_task_group() as tasks:
+
+            async def publish() -> None:
+                outcomes = await producer.publish(outgoing(topic, [2, 3]))
+                assert all(isinstance(outcome, Published) for outcome in outcomes), outcomes
+
+            tasks.start_soon(publish)
+            await anyio.sleep(1.0)
+            log.start()
+        with anyio.fail_after(20):
+            while (found := numbers(await committed(transport, topic))) != [1, 2, 3]:
+                assert found in ([1], [1, 2, 3]), found
+        await producer.aclose()
+
+    async def test_closing_gives_up_what_waits_for_the_broker(
+        self, transport: Transport, log: LogServer, topic: str, transactional_id: str
+    ) -> None:
+        """In time, and leaves no transaction that readers wait behind once the id has been taken over."""
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        log.kill()
+        with anyio.move_on_after(0.3):
+            await producer.publish(outgoing(topic, [1]))
+        with anyio.fail_after(4):
+            await producer.aclose()
+        log.start()
+        successor = transport.transactional_producer(transactional_id)
+        await successor.take_over()
+        await successor.publish(outgoing(topic, [2]))
+        assert numbers(await committed(transport, topic)) == [2]
+        await successor.aclose()
