@@ -3,25 +3,38 @@ Sends a command to its handler, in one transaction.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
-from uuid import uuid4
 
 from eventbus.clock import Clock
 from eventbus.errors import ConcurrencyConflict, DefinitionError
-from eventbus.handlers import Invocation, current_scope
+from eventbus.handlers import Invocation, Scope, current_scope
 from eventbus.messages import Command, Message, Metadata, Receipt
 from eventbus.observability import (
     COMMANDS_FAILED,
     COMMANDS_HANDLED,
     COMMANDS_REPEATED,
     COMMANDS_RETRIED,
+    Counter,
     Counters,
     command_span,
     current_traceparent,
+    is_traced_lately,
 )
-from eventbus.store import CommandRepeated, Transaction, Transactions
+from eventbus.store import CommandRepeated, Transaction, Transactions, new_event_id
 
 _ID_CHARACTERS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What is known of one command's class before it is sent."""
+
+    invocation: Invocation
+    handled: Counter
+    failed: Counter
+    repeated: Counter
+    retried: Counter
 
 
 class CommandBus:
@@ -33,7 +46,7 @@ class CommandBus:
     what that handler's aggregates have recorded so far: send commands to other aggregates than those that are loaded.
     """
 
-    __slots__ = ("_clock", "_counters", "_invocations", "_source", "_transactions")
+    __slots__ = ("_clock", "_counters", "_invocations", "_routes", "_source", "_transactions")
 
     def __init__(
         self,
@@ -48,6 +61,7 @@ class CommandBus:
         self._transactions = transactions
         self._clock = clock
         self._counters = counters
+        self._routes: dict[type[Message], _Route] = {}
 
     async def send(self, command: Command, *, id: str | None = None) -> Receipt:
         """
@@ -57,72 +71,91 @@ class CommandBus:
         Raises what the handler raises; ConcurrencyConflict when that was the outcome of every retry; DefinitionError
         without a handler; DatabaseUnavailable.
         """
-        invocation = self._invocations.get(type(command))
-        if invocation is None:
-            raise DefinitionError(
-                f"{self._source} has no handler for {type(command).__module__}.{type(command).__qualname__}: "
-                "give the module of its handler to Application(modules=[…])"
-            )
+        route = self._routes.get(type(command)) or self._route(type(command))
         if id is not None and not 0 < len(id) <= _ID_CHARACTERS_MAX:
             raise ValueError(f"a command's id has 1 to {_ID_CHARACTERS_MAX} characters, this one {len(id)}")
-        metadata = self._metadata(command, id)
-        with command_span(metadata.type, metadata.id):
-            try:
-                receipt = await self._send(invocation, command, metadata, is_repeatable=id is None)
-            except Exception:
-                self._counters.add(COMMANDS_FAILED, type=metadata.type)
-                raise
-        self._counters.add(COMMANDS_HANDLED, type=metadata.type)
+        outer = current_scope()
+        try:
+            if is_traced_lately():
+                receipt = await self._traced(route, command, id, outer)
+            else:
+                receipt = await self._send(route, command, self._metadata(command, id, outer), outer, id)
+        except Exception:
+            route.failed.add()
+            raise
+        route.handled.add()
         return receipt
 
+    async def _traced(self, route: _Route, command: Command, id: str | None, outer: Scope | None) -> Receipt:
+        own_id = id or new_event_id()
+        with command_span(command.message_name, own_id):
+            # Within the span, so that what the command leads to is its child.
+            return await self._send(route, command, self._metadata(command, own_id, outer), outer, id)
+
     async def _send(
-        self, invocation: Invocation, command: Command, metadata: Metadata, *, is_repeatable: bool
+        self, route: _Route, command: Command, metadata: Metadata, outer: Scope | None, id: str | None
     ) -> Receipt:
-        key = None if is_repeatable else f"{metadata.type}:{metadata.id}"
-        scope = current_scope()
-        if scope is not None:
-            if scope.unit_of_work is None:
+        key = None if id is None else f"{metadata.type}:{id}"
+        if outer is not None:
+            if outer.unit_of_work is None:
                 raise DefinitionError(
-                    f"a query changes nothing, and the handler of {scope.metadata.type} sends a command"
+                    f"a query changes nothing, and the handler of {outer.metadata.type} sends a command"
                 )
             # A conflict is the outer message's to retry: its transaction cannot be half done again.
-            return await self._handle(invocation, command, metadata, key, scope.unit_of_work.transaction)
-        retries = invocation.definition.options.retries_on_conflict
+            return await self._handle(route, command, metadata, key, outer.unit_of_work.transaction)
+        retries = route.invocation.definition.options.retries_on_conflict
         lazily = True
         while True:
             try:
                 async with self._transactions.begin(lazily=lazily) as transaction:
-                    return await self._handle(invocation, command, metadata, key, transaction)
+                    return await self._handle(route, command, metadata, key, transaction)
             except (ConcurrencyConflict, CommandRepeated) as error:
                 if isinstance(error, CommandRepeated) and error.command_id == key:
-                    self._counters.add(COMMANDS_REPEATED, type=metadata.type)
+                    route.repeated.add()
                     return Receipt.model_validate_json(error.receipt)
                 if retries == 0:
                     raise
                 retries -= 1
                 # In a transaction of its own, which on SQLite keeps everybody else out: there it is the last time.
                 lazily = False
-                self._counters.add(COMMANDS_RETRIED, type=metadata.type)
+                route.retried.add()
 
     async def _handle(
-        self, invocation: Invocation, command: Command, metadata: Metadata, key: str | None, transaction: Transaction
+        self, route: _Route, command: Command, metadata: Metadata, key: str | None, transaction: Transaction
     ) -> Receipt:
         if key is not None:
             earlier = await transaction.find_command(key)
             if earlier is not None:
-                self._counters.add(COMMANDS_REPEATED, type=metadata.type)
+                route.repeated.add()
                 return Receipt.model_validate_json(earlier)
         unit_of_work = transaction.unit_of_work(metadata)
-        await invocation(command, unit_of_work)
+        await route.invocation(command, unit_of_work)
         await unit_of_work.complete()
         receipt = Receipt(command_id=metadata.id, event_ids=tuple(unit_of_work.event_ids))
         if key is not None:
             transaction.remember_command(key, receipt.model_dump_json())
         return receipt
 
-    def _metadata(self, command: Command, id: str | None) -> Metadata:
-        scope = current_scope()
-        own_id = id or str(uuid4())
+    def _route(self, command: type[Command]) -> _Route:
+        invocation = self._invocations.get(command)
+        if invocation is None:
+            raise DefinitionError(
+                f"{self._source} has no handler for {command.__module__}.{command.__qualname__}: "
+                "give the module of its handler to Application(modules=[…])"
+            )
+        counter, name = self._counters.counter, command.message_name
+        route = _Route(
+            invocation,
+            counter(COMMANDS_HANDLED, type=name),
+            counter(COMMANDS_FAILED, type=name),
+            counter(COMMANDS_REPEATED, type=name),
+            counter(COMMANDS_RETRIED, type=name),
+        )
+        self._routes[command] = route
+        return route
+
+    def _metadata(self, command: Command, id: str | None, scope: Scope | None) -> Metadata:
+        own_id = id or new_event_id()
         outer = None if scope is None else scope.metadata
         return Metadata(
             id=own_id,
