@@ -2,7 +2,8 @@
 DescribeGroups (key 15), v0-6: state, protocol and members of classic groups.
 
 Behaviour
-  - A group that is not there: state Dead and no error, from v6 GROUP_ID_NOT_FOUND with words.
+  - A group that is not there, or that is a consumer group: state Dead and no error, from v6 GROUP_ID_NOT_FOUND with
+    words.
 Version notes
   - v3 authorized operations (KIP-430); v4 instance ids (KIP-345); v6 error message (KIP-1043)
 
@@ -42,7 +43,7 @@ def _describe(context: RequestContext, group_id: str, operations: int) -> Descri
         if context.version >= 6:
             return DescribedGroup(
                 error_code=ErrorCode.GROUP_ID_NOT_FOUND,
-                error_message=f"Group {group_id} not found.",
+                error_message=_why_not_there(context, group_id),
                 group_id=group_id,
                 group_state="Dead",
             )
@@ -66,6 +67,11 @@ def _describe(context: RequestContext, group_id: str, operations: int) -> Descri
         ],
         authorized_operations=operations,
     )
+
+
+def _why_not_there(context: RequestContext, group_id: str) -> str:
+    consumers = context.broker.groups.describe_consumer(group_id) is not None
+    return f"Group {group_id} is not a classic group." if consumers else f"Group {group_id} not found."
 
 
 def handle_list_groups(context: RequestContext, request: ListGroupsRequest) -> ListGroupsResponse:

@@ -1,8 +1,8 @@
 """
 Subscriptions by regular expression, in RE2's syntax: what Kafka 4 promises to clients in every language.
 
-A name matches when all of it does. Internal topics never match: who wants them names them. RE2 takes time linear in the
-name, so no expression can stop the broker.
+A name matches when all of it does; internal topics are topics, too, as for Kafka. RE2 takes time linear in the name, so
+no expression can stop the broker.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def matching(regex: str, topics: Iterable[TopicShape]) -> frozenset[str]:
     if not regex:
         return frozenset()
     pattern = compiled(regex)
-    return frozenset(each.name for each in topics if not each.is_internal and pattern.fullmatch(each.name) is not None)
+    return frozenset(each.name for each in topics if pattern.fullmatch(each.name) is not None)
 
 
 def _text(error: Exception) -> str:

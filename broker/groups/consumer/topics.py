@@ -16,9 +16,6 @@ class TopicShape(Protocol):
     def id(self) -> TopicId: ...
 
     @property
-    def is_internal(self) -> bool: ...
-
-    @property
     def partitions(self) -> Sized: ...
 
 

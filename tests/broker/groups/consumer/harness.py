@@ -21,7 +21,6 @@ class MemoryTopic:
 
     name: str
     partitions: range
-    is_internal: bool = False
     id: TopicId = field(default_factory=lambda: TopicId(UUID(int=1000 + next(_NUMBERS))))
 
 
@@ -32,10 +31,10 @@ class MemoryTopics:
         self.by_name: dict[str, MemoryTopic] = {}
         self.changes = 0
 
-    def put(self, name: str, partitions: int, *, is_internal: bool = False) -> TopicId:
+    def put(self, name: str, partitions: int) -> TopicId:
         """Creates a topic, or widens it."""
         known = self.by_name.get(name)
-        topic = MemoryTopic(name, range(partitions), is_internal)
+        topic = MemoryTopic(name, range(partitions))
         if known is not None:
             topic.id = known.id
         self.by_name[name] = topic

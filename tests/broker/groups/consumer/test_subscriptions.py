@@ -71,17 +71,18 @@ def test_a_member_subscribed_to_nothing_is_a_member(world: ConsumerWorld) -> Non
 
 
 def test_an_expression_stands_for_all_topics_that_match_whole(world: ConsumerWorld) -> None:
-    """Those that come later as well; internal topics never."""
-    world.topics.put("__t", 1, is_internal=True)
+    """Those that come later as well; internal topics are topics."""
+    internal = world.topics.put("__t", 1)
     tt = world.topics.put("tt", 1)
     other = world.topics.put("not", 1)
     consumer = Consumer(world, topics=None, regex="_*t+")
     consumer.join()
-    assert (consumer.has(), consumer.has(tt), consumer.has(other)) == ([0, 1, 2, 3], [0], [])
+    assert (consumer.has(), consumer.has(tt), consumer.has(internal)) == ([0, 1, 2, 3], [0], [0])
+    assert consumer.has(other) == []
     ttt = world.topics.put("ttt", 1)
     consumer.beat()
     assert consumer.has(ttt) == [0]
-    assert len(consumer.owned) == 3
+    assert len(consumer.owned) == 4
 
 
 def test_names_and_expressions_add_up(world: ConsumerWorld) -> None:
