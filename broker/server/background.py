@@ -2,7 +2,8 @@
 What the broker does by itself: retention, checkpoints, expiry of committed offsets. Each has its next deadline; the
 alarm waits for the earliest.
 
-Deleting files is a worker's: the log has renamed them already, and whoever still reads them holds them.
+Deleting files is a worker's: the log has renamed them already, and whoever still reads them holds them. So is writing
+checkpoints.
 """
 
 import logging
@@ -68,12 +69,15 @@ class Checkpoints:
         }
         if points == self._written:
             return
-        try:
-            self._broker.catalog.write_checkpoints()
-        except (KafkaError, OSError) as error:
-            LOG.error("checkpoints not written reason=%s; they are tried again in %g s", error, self._interval_s)
-            return
-        self._written = points
+        taken = self._broker.catalog.take_checkpoints()
+
+        def done(outcome: Exception | None) -> None:
+            if outcome is None:
+                self._written = points
+            else:
+                LOG.error("checkpoints not written reason=%s; they are tried again in %g s", outcome, self._interval_s)
+
+        self._broker.background.run(taken.write, done)
 
 
 def _remove(segments: Sequence[DeletedSegment]) -> None:

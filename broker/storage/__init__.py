@@ -8,6 +8,7 @@ from broker.storage.files import DiskFileSystem, FileSystem
 from broker.storage.flushing import PendingFlush
 from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.log import Appended, PartitionLog
+from broker.storage.partition_checkpoints import CheckpointWrite
 from broker.storage.producer_state import ProducerState
 from broker.storage.recovery import RecoveryReport
 from broker.storage.retention import DeletedSegment
@@ -19,6 +20,7 @@ __all__ = [
     "AbortedTransaction",
     "AppendOrigin",
     "Appended",
+    "CheckpointWrite",
     "Compaction",
     "CompactionReport",
     "DataDirectory",

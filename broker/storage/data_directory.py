@@ -14,23 +14,16 @@ Source      Kafka's LogManager and BrokerMetadataCheckpoint; the names are Kafka
 import fcntl
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 from broker.errors import BrokerError
 from broker.identifiers import TopicPartition, new_topic_id, topic_id_text
-from broker.storage.checkpoints import (
-    CLEAN_OFFSETS,
-    LOG_START_OFFSETS,
-    RECOVERY_POINTS,
-    UnsoundCheckpoint,
-    read_offsets,
-    write_offsets,
-)
 from broker.storage.files import FileSystem, read_whole, write_atomically
 from broker.storage.log import PartitionLog
 from broker.storage.names import partition_in
+from broker.storage.partition_checkpoints import CheckpointWrite, PartitionCheckpoints
 
 FORMAT_VERSION = "1"
 
@@ -61,10 +54,7 @@ class DataDirectory:
         self.clean = clean
         self._files = files
         self._lock = lock
-        self._recovery_points = self._read_offsets(RECOVERY_POINTS)
-        self._log_start_offsets = self._read_offsets(LOG_START_OFFSETS)
-        self._clean_offsets = self._read_offsets(CLEAN_OFFSETS)
-        self._has_clean_offsets = bool(self._clean_offsets)
+        self._checkpoints = PartitionCheckpoints(path, files)
 
     @classmethod
     def open(cls, path: Path, *, files: FileSystem, node_id: int = 1) -> "DataDirectory":
@@ -94,15 +84,15 @@ class DataDirectory:
 
     def recovery_points(self) -> Mapping[TopicPartition, int]:
         """Per partition, as read at open: the offset below which everything was synced."""
-        return self._recovery_points
+        return self._checkpoints.recovery_points
 
     def log_start_offsets(self) -> Mapping[TopicPartition, int]:
         """Per partition, as read at open."""
-        return self._log_start_offsets
+        return self._checkpoints.log_starts
 
     def clean_offsets(self) -> Mapping[TopicPartition, int]:
         """Per partition that was ever compacted, as read at open: the offset below which it is."""
-        return self._clean_offsets
+        return self._checkpoints.clean_offsets
 
     def partition_directory(self, partition: TopicPartition) -> Path:
         """Where the log of *partition* is, or would be."""
@@ -113,22 +103,22 @@ class DataDirectory:
         found = ((partition_in(name), self.path / name) for name in sorted(self._files.names(self.path)))
         return ((partition, directory) for partition, directory in found if partition is not None)
 
+    def checkpoints_mention(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Whether one of *partitions* may be in the checkpoints: write them anew before it begins."""
+        return self._checkpoints.mention(partitions)
+
+    def take_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> CheckpointWrite:
+        """What the checkpoints have to say of *logs*, which must be all there are; a worker may write it."""
+        return self._checkpoints.take(logs)
+
     def write_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> None:
         """
         Writes the recovery points, log start offsets and clean offsets of *logs*, which must be all there are. Raises
         OSError.
 
-        Once a minute, after delete_records(), after a topic was deleted (its successor of the same name must not
-        inherit its recovery point), and before close().
+        Once a minute, after delete_records(), before a partition begins that they mention, and before close().
         """
-        write_offsets(self._files, self.path / RECOVERY_POINTS, {key: log.recovery_point for key, log in logs.items()})
-        write_offsets(
-            self._files, self.path / LOG_START_OFFSETS, {key: log.log_start_offset for key, log in logs.items()}
-        )
-        clean_offsets = {key: log.clean_offset for key, log in logs.items() if log.clean_offset > 0}
-        if clean_offsets or self._has_clean_offsets:
-            write_offsets(self._files, self.path / CLEAN_OFFSETS, clean_offsets)
-            self._has_clean_offsets = True
+        self._checkpoints.take(logs).write()
 
     def close(self, *, clean: bool) -> None:
         """Gives the directory up. *clean*: every log was closed cleanly, so leave the mark. Raises OSError."""
@@ -137,13 +127,6 @@ class DataDirectory:
                 write_atomically(self._files, self.path / _CLEAN_MARK, b'{"version":0}\n')
         finally:
             os.close(self._lock)
-
-    def _read_offsets(self, name: str) -> dict[TopicPartition, int]:
-        try:
-            return read_offsets(self._files, self.path / name)
-        except UnsoundCheckpoint:
-            # Then logs are read from their start, and start where their first segment does.
-            return {}
 
 
 def _take_lock(path: Path) -> int:

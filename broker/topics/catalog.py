@@ -22,7 +22,7 @@ from broker.config import BrokerConfig, InvalidConfig, TopicConfig
 from broker.delayed import Purgatory
 from broker.errors import ErrorCode, KafkaError
 from broker.identifiers import TopicId, TopicPartition, new_topic_id
-from broker.storage import DataDirectory, FileSystem, PartitionLog
+from broker.storage import CheckpointWrite, DataDirectory, FileSystem, PartitionLog
 from broker.storage.errors import StorageError
 from broker.storage.names import deleted_directory, is_deleted_directory
 from broker.topics.log_config import log_config
@@ -136,6 +136,7 @@ class Catalog:
     def create(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
         """Creates a topic; when it returns, the topic survives a crash. Raises KafkaError, StorageError."""
         config = self.check_new(name, partitions, overrides)
+        self._forget_predecessors(name, range(partitions))
         topic = Topic(name, new_topic_id(), dict(overrides), config, self._epoch)
         self._log.append([TopicCreated(topic.id, name, partitions, topic.overrides, self._epoch)])
         self._topics[name] = topic
@@ -148,6 +149,7 @@ class Catalog:
     def add_partitions(self, topic: Topic, partitions: int) -> None:
         """Raises the number of partitions to *partitions*."""
         self.check_partition_count(partitions, partitions - len(topic.partitions))
+        self._forget_predecessors(topic.name, range(len(topic.partitions), partitions))
         self._log.append([PartitionsAdded(topic.id, partitions)])
         self._open_partitions(topic, partitions, fresh=True)
         self.changes += 1
@@ -186,6 +188,10 @@ class Catalog:
         """Directories of deleted topics that were found at start and are waiting to be removed."""
         doomed, self._doomed = self._doomed, []
         return doomed
+
+    def take_checkpoints(self) -> CheckpointWrite:
+        """What the checkpoints have to say now, for a worker to write."""
+        return self._directory.take_checkpoints(self.logs())
 
     def write_checkpoints(self) -> None:
         """Writes down where the logs start, and from where on a crash makes them be read. Raises OSError."""
@@ -265,6 +271,14 @@ class Catalog:
                 )
             epoch = self._epoch - topic.created_epoch
             topic.partitions.append(Partition(topic.name, topic.id, index, log, epoch, self._parked))
+
+    def _forget_predecessors(self, name: str, partitions: range) -> None:
+        """Takes what the checkpoints say of older partitions of these names away, before a crash makes it true."""
+        if self._directory.checkpoints_mention(TopicPartition(name, index) for index in partitions):
+            try:
+                self.write_checkpoints()
+            except OSError as error:
+                raise StorageError(self._directory.path, error) from error
 
     def check_partition_count(self, partitions: int, more: int) -> None:
         if partitions < 1:
