@@ -28,7 +28,8 @@ example:
 _SERVE_DESCRIPTION = """\
 Serves the Kafka protocol until SIGTERM or SIGINT. The first line on standard output is `listening on HOST:PORT`;
 log lines go to standard error. Exit code 0 after a clean stop, 2 when something in the arguments, the
-configuration, the data directory or the address has to be put right first."""
+configuration, the data directory or the address has to be put right first. SIGUSR1 applies retention and compaction
+at once."""
 
 _SERVE_EXAMPLES = """\
 examples:

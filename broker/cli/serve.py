@@ -79,6 +79,7 @@ async def _serve(arguments: ServeArguments, settings: BrokerSettings, listen: Ad
         raise Refused(
             f"{settings.data_dir}: {error.strerror or error}; give a directory that can be written with --data-dir DIR"
         ) from error
+    loop.add_signal_handler(signal.SIGUSR1, broker.clean)
     address = Address(listen.host, broker.listener.port)
     try:
         if arguments.while_locked is not None:

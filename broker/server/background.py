@@ -13,40 +13,61 @@ from functools import partial
 from broker.errors import KafkaError
 from broker.handlers.context import BrokerState
 from broker.storage import DeletedSegment
+from broker.topics import Partition
 
 LOG = logging.getLogger("broker.background")
 
 
+# Ten microseconds for each: more of them at once would hold up whoever waits for an answer.
+_PARTITIONS_A_TURN = 200
+
+
 class Retention:
-    """Applies each log's retention every log.retention.check.interval.ms."""
+    """Applies each log's retention every log.retention.check.interval.ms, a few partitions in a turn of the loop."""
 
     def __init__(self, broker: BrokerState) -> None:
         self._broker = broker
         self._interval_s = broker.config.log_retention_check_interval_ms / 1000
         self._next = broker.clock.monotonic() + self._interval_s
+        self._left: list[Partition] = []
 
     def next_deadline(self) -> float | None:
         return self._next
 
     def expire(self, now: float) -> None:
         self._next = now + self._interval_s
-        for partition in self._broker.catalog.partitions():
-            start = partition.log.log_start_offset
-            try:
-                segments = partition.log.apply_retention()
-            except (KafkaError, OSError) as error:
-                LOG.error("retention failed partition=%s reason=%s", partition, error)
-                continue
-            if segments:
-                LOG.info(
-                    "segments deleted partition=%s count=%d log_start=%d",
-                    partition,
-                    len(segments),
-                    partition.log.log_start_offset,
-                )
-                self._broker.background.run(partial(_remove, segments), lambda _outcome: None)
-            if partition.log.log_start_offset != start:
-                partition.advanced()
+        runs = bool(self._left)
+        self._left = list(self._broker.catalog.partitions())
+        if not runs:
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._broker.stopping:
+            self._left.clear()
+        for _ in range(min(_PARTITIONS_A_TURN, len(self._left))):
+            partition = self._left.pop()
+            if not partition.deleted:
+                self._apply(partition)
+        if self._left:
+            self._broker.background.soon(self._turn)
+
+    def _apply(self, partition: Partition) -> None:
+        start = partition.log.log_start_offset
+        try:
+            segments = partition.log.apply_retention()
+        except (KafkaError, OSError) as error:
+            LOG.error("retention failed partition=%s reason=%s", partition, error)
+            return
+        if segments:
+            LOG.info(
+                "segments deleted partition=%s count=%d log_start=%d",
+                partition,
+                len(segments),
+                partition.log.log_start_offset,
+            )
+            self._broker.background.run(partial(_remove, segments), lambda _outcome: None)
+        if partition.log.log_start_offset != start:
+            partition.advanced()
 
 
 class Checkpoints:

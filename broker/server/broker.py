@@ -125,6 +125,7 @@ class Broker:
             background=self._workers,
         )
         self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
+        self._cleaners = (Retention(self.state), Compactor(self.state))
         self._alarm = Alarm(
             loop,
             clock,
@@ -133,9 +134,8 @@ class Broker:
                 groups,
                 transactions,
                 flushes,
-                Retention(self.state),
+                *self._cleaners,
                 Checkpoints(self.state),
-                Compactor(self.state),
             ],
         )
         self._dispatcher = Dispatcher(self.state)
@@ -161,6 +161,12 @@ class Broker:
         """What is parked for a connection goes with it: no answer may reach who gets its descriptor number next."""
         connection.close_callbacks.append(partial(self.state.fetches.detach, connection))
         connection.close_callbacks.append(partial(self.state.groups.detach, connection))
+
+    def clean(self) -> None:
+        """Applies retention, and compacts what is due, now instead of at the next check."""
+        LOG.info("retention and compaction asked for")
+        for cleaner in self._cleaners:
+            cleaner.expire(self.state.clock.monotonic())
 
     async def stop(self) -> None:
         """A clean stop; when it returns, the data directory can be opened by another process."""

@@ -15,6 +15,7 @@ import pytest
 from broker.version import VERSION
 from broker.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from broker.wire.messages.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
+from tests.broker.server.test_connections import create, fetch_request, produce
 from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.raw_client import RawClient
 
@@ -197,3 +198,18 @@ def test_help_teaches_with_examples() -> None:
 def test_version_is_the_package_s() -> None:
     """`broker --version`."""
     assert run("--version").stdout.strip() == f"broker {VERSION}"
+
+
+def test_sigusr1_applies_retention_at_once(tmp_path: Path) -> None:
+    """Nobody has to wait for the next check, five minutes away, to see what a setting does."""
+    with running_broker(tmp_path / "data") as broker, RawClient(broker.host, broker.port) as client:
+        create(client, "t", retention_ms="1", segment_bytes=str(1 << 20))
+        produce(client, "t", b"old")
+        time.sleep(0.01)
+        os.kill(broker.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while client.ask(fetch_request("t", 0), FetchResponse, 12).responses[0].partitions[0].error_code == 0:
+            assert time.monotonic() < deadline, broker.log
+            time.sleep(0.01)
+        assert "retention and compaction asked for" in broker.log
+        assert produce(client, "t", b"new") == 1
