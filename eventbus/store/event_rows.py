@@ -37,7 +37,7 @@ COLUMNS: Final = (
     "data",
 )
 INSERT_EVENTS: Final = BatchInsert(events, *COLUMNS)
-_READ: Final = (
+READ_COLUMNS: Final = (
     "id, type, type_version, source, time, subject, stream, version, correlation_id, causation_id, traceparent, data"
 )
 
@@ -56,7 +56,7 @@ class Reading:
     @classmethod
     def of(cls, conditions: str, *arguments: Value) -> "Reading":
         """*conditions*: what follows FROM, with a `?` for each argument, in order."""
-        text = f"SELECT {_READ} FROM eventbus_events {conditions}"  # noqa: S608 (our own words)
+        text = f"SELECT {READ_COLUMNS} FROM eventbus_events {conditions}"  # noqa: S608 (our own words)
         return cls(text, _numbered(text), arguments)
 
     async def on(self, connection: AsyncConnection) -> list[StoredEvent]:
@@ -93,7 +93,7 @@ def stored_events(rows: Iterable[Row]) -> list[StoredEvent]:
 
 
 def _stored(row: _Columns) -> StoredEvent:
-    id, kind, type_version, source, time, subject, stream, version, correlation_id, causation_id, trace, data = row
+    id, kind, type_version, source, time, subject, stream, version, correlation_id, causation_id, trace, data = row[:12]
     when = datetime.fromisoformat(time) if isinstance(time, str) else time
     envelope = Envelope(
         id, kind, type_version, source, when, subject, stream, version, correlation_id, causation_id, trace

@@ -15,19 +15,17 @@ whole statement is run again, and sees it.
 """
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from eventbus.database import Database, Direct
 from eventbus.errors import EventBusError
+from eventbus.store.failures import for_each
 from eventbus.store.postgresql_writes import write_on_postgresql
 from eventbus.store.sqlite_writes import write_on_sqlite
 from eventbus.store.writes import Refusal, Write
@@ -121,16 +119,13 @@ class GroupCommit:
             except BaseException as error:
                 if _is_race(error) and attempt < _ATTEMPTS:
                     attempt += 1
-                elif isinstance(error, EventBusError):
-                    _fail(group, error)
-                    return
-                elif len(group) > 1 and isinstance(error, Exception):
+                elif len(group) > 1 and isinstance(error, Exception) and not isinstance(error, EventBusError):
                     # One of them cannot be written: each alone, so that it is refused alone.
                     for waiting in group:
                         await self._write([waiting])
                     return
                 else:
-                    _fail(group, _as_sqlalchemy(error))
+                    _fail(group, error)
                     if not isinstance(error, Exception):
                         raise
                     return
@@ -141,26 +136,13 @@ class GroupCommit:
 
 
 def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
-    for waiting in group:
-        # Each its own: a raised exception collects the traceback, and perhaps notes, of whoever it is raised at.
-        own = copy(error)
-        own.__cause__ = error.__cause__ or error
+    for waiting, own in zip(group, for_each(error, len(group)), strict=True):
         waiting.settle(own)
 
 
 def _is_race(error: BaseException) -> bool:
     """Whether somebody else's transaction was in the way, whose end the next attempt will see."""
     return any(getattr(one, "sqlstate", None) in _RACES for one in (error, error.__cause__))
-
-
-def _as_sqlalchemy(error: BaseException) -> BaseException:
-    """A driver's error as the rest of the framework, and its users, know it."""
-    if not isinstance(error, Exception):
-        return error
-    is_integrity = isinstance(error, sqlite3.IntegrityError) or str(getattr(error, "sqlstate", "")).startswith("23")
-    translated = IntegrityError(None, None, error) if is_integrity else DBAPIError(None, None, error)
-    translated.__cause__ = error
-    return translated
 
 
 def _direct(writes: Sequence[Write]) -> Direct[list[Refusal | None]]:

@@ -10,6 +10,7 @@ from eventbus.clock import Clock, SystemClock
 from eventbus.database import Database, Outbox
 from eventbus.store.event_store import EventStore
 from eventbus.store.group_commit import GroupCommit
+from eventbus.store.group_load import GroupLoad
 from eventbus.store.unit_of_work import Transaction
 
 
@@ -33,7 +34,9 @@ class Transactions:
     ) -> None:
         self._database = database
         self._source = source
-        self._group_commit = GroupCommit(database) if event_store is None and outbox is None else None
+        is_own = event_store is None and outbox is None
+        self._group_commit = GroupCommit(database) if is_own else None
+        self._group_load = GroupLoad(database) if is_own else None
         self._event_store = event_store or EventStore()
         self._outbox = outbox or Outbox()
         self._clock = clock or SystemClock()
@@ -53,7 +56,13 @@ class Transactions:
         Raises ConcurrencyConflict, CommandRepeated, DatabaseUnavailable; nothing was written then.
         """
         transaction = Transaction(
-            self._database, self._source, self._event_store, self._outbox, self._clock, self._group_commit
+            self._database,
+            self._source,
+            self._event_store,
+            self._outbox,
+            self._clock,
+            self._group_commit,
+            self._group_load,
         )
         return _Block(transaction, lazily, self._listeners)
 

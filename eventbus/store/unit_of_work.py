@@ -24,9 +24,9 @@ from eventbus.database import CommandInbox, Database, Outbox, OutboxRow
 from eventbus.messages import Envelope, Event, Metadata
 from eventbus.observability import current_traceparent
 from eventbus.serialization import encode
-from eventbus.store.event_rows import reading_of_stream, stored_events
 from eventbus.store.event_store import EventStore
 from eventbus.store.group_commit import GroupCommit
+from eventbus.store.group_load import GroupLoad
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.pending import Pending
 from eventbus.store.snapshots import Snapshot, Snapshots, reading_of_snapshot
@@ -195,6 +195,7 @@ class Transaction:
         outbox: Outbox,
         clock: Clock,
         group_commit: GroupCommit | None,
+        group_load: GroupLoad | None,
     ) -> None:
         self.source = source
         self.announces = False
@@ -204,6 +205,7 @@ class Transaction:
         self._outbox = outbox
         self._clock = clock
         self._group_commit = group_commit
+        self._group_load = group_load
         self._begun: AbstractAsyncContextManager[AsyncConnection] | None = None
         self._connection: AsyncConnection | None = None
         self._pending = Pending()
@@ -240,9 +242,8 @@ class Transaction:
         """The stream's events behind *after_version*, with those of completed units."""
         if self._connection is not None:
             stored = await self._event_store.load(self._connection, stream, after_version=after_version)
-        elif self._group_commit is not None:
-            rows = await self._database.read(reading_of_stream(stream, after_version).direct)
-            stored = stored_events(rows)
+        elif self._group_load is not None:
+            stored = await self._group_load.load(stream, after_version)
         else:
             async with self._database.reading() as connection:
                 stored = await self._event_store.load(connection, stream, after_version=after_version)
