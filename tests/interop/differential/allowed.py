@@ -198,6 +198,27 @@ ALLOWED: tuple[Allowed, ...] = (
         "*",
         _asked("isolation_level=2"),
     ),
+    # Groups
+    Allowed(
+        "A static member that returns with another subscription starts a rebalance; Apache Kafka keeps the assignment.",
+        "JoinGroup",
+        "*",
+        lambda finding: finding.difference.path in ("generation_id", "skip_assignment") and _to("s")(finding),
+    ),
+    Allowed(
+        "A JoinGroup or SyncGroup that is repeated while its first is still waiting ends the first with "
+        "REBALANCE_IN_PROGRESS; Apache Kafka never answers the first.",
+        "*Group",
+        "outcome",
+        lambda finding: finding.difference.theirs == "no answer" and "error_code=27" in repr(finding.difference.ours),
+    ),
+    Allowed(
+        "A member whose connection ends while it waits to join has its session timeout to come back, and the others "
+        "wait for it; Apache Kafka counts it as joined.",
+        "JoinGroup",
+        "outcome",
+        lambda finding: finding.difference.ours == "no answer",
+    ),
     # Transactions
     Allowed(
         "A filter by duration leaves out transactional ids without a transaction; Apache Kafka counts them as endless.",

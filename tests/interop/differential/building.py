@@ -274,6 +274,7 @@ def join(
     protocols: Sequence[str] = ("range",),
     protocol_type: str = "consumer",
     session_timeout_ms: int = 10_000,
+    topic: str = "topic",
 ) -> Build:
     """A member of *group* by the id remembered as *member*, by *member* itself, or without an id."""
 
@@ -286,7 +287,7 @@ def join(
             group_instance_id=instance,
             protocol_type=protocol_type,
             protocols=[
-                JoinGroupRequestProtocol(name=name, metadata=subscription(known.name("topic"))) for name in protocols
+                JoinGroupRequestProtocol(name=name, metadata=subscription(known.name(topic))) for name in protocols
             ],
         )
 

@@ -54,10 +54,11 @@ class Side:
         self.client(connection).send(request, version)
         self.waiting[connection] = (version, response_class(request.api.key), time.monotonic() + ANSWER_SECONDS_MAX)
 
-    def receive(self, connection: str) -> Message | str:
+    def receive(self, connection: str, seconds_max: float | None = None) -> Message | str:
         """The answer, or in words why there is none."""
         version, declared, deadline = self.waiting.pop(connection)
-        self.client(connection).socket.settimeout(max(deadline - time.monotonic(), 0.1))
+        left = deadline - time.monotonic() if seconds_max is None else seconds_max
+        self.client(connection).socket.settimeout(max(left, 0.1))
         try:
             frame = self.client(connection).receive_frame()
         except (EOFError, ConnectionError):
@@ -65,7 +66,7 @@ class Side:
             return "connection closed"
         except TimeoutError:
             self.drop(connection)
-            return f"no answer in {ANSWER_SECONDS_MAX} s"
+            return "no answer"
         try:
             return decode_response(declared, version, frame)[1]
         except ProtocolError as error:
@@ -118,6 +119,7 @@ class Runner:
                         self._raw(number, step, sides, findings)
                     case Drop():
                         for side in sides:
+                            side.waiting.pop(step.connection, None)
                             side.drop(step.connection)
         finally:
             for side in sides:
@@ -150,7 +152,7 @@ class Runner:
         if step.connection not in sides[0].waiting:
             return
         version, declared, _ = sides[0].waiting[step.connection]
-        ours, theirs = (side.receive(step.connection) for side in sides)
+        ours, theirs = (side.receive(step.connection, step.seconds_max) for side in sides)
         findings += [
             Finding(sides[0].known.scenario, number, declared.api.name, version, difference, request)
             for difference in compare(ours, theirs, version, self.identities)

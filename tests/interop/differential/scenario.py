@@ -69,10 +69,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """The answer to the request that was left waiting on *connection*."""
+    """The answer to the request that was left waiting on *connection*; *seconds_max* where none is expected."""
 
     connection: str
     learn: Learn | None = None
+    seconds_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,15 @@
 """The classic protocol of groups, offsets, and the administration of groups."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from broker.wire.messages.group_admin import DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest
+from broker.wire.declaration import Message
+from broker.wire.messages.group_admin import (
+    DeleteGroupsRequest,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
+    ListGroupsRequest,
+)
 from broker.wire.messages.group_offsets import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -25,7 +32,7 @@ from broker.wire.messages.groups import (
     SyncGroupRequestAssignment,
 )
 from tests.interop.differential.building import join, learn_member, new_topic
-from tests.interop.differential.scenario import Ask, Build, Known, Receive, Scenario, Step
+from tests.interop.differential.scenario import Ask, Build, Drop, Known, Receive, Scenario, Settle, Step
 
 
 def sync(
@@ -163,6 +170,10 @@ def forgotten(group: str, topic: str, *partitions: int) -> Build:
 
 def listed(states: Sequence[str] = (), types: Sequence[str] = ()) -> Build:
     return lambda known: ListGroupsRequest(states_filter=states, types_filter=types)
+
+
+def _is_preparing(answer: Message) -> bool:
+    return cast("DescribeGroupsResponse", answer).groups[0].group_state == "PreparingRebalance"
 
 
 def _no_protocols(known: Known) -> JoinGroupRequest:
@@ -349,4 +360,47 @@ LISTS = Scenario(
     ],
 )
 
-SCENARIOS = [LIVES, ERRORS, STATIC, OFFSETS, LISTS]
+REPEATS = Scenario(
+    "group-repeats",
+    [
+        *new_topic("topic"),
+        *new_topic("other"),
+        # A static member comes back with another subscription.
+        Ask(join("s", instance="i"), versions=[9], learn=learn_member("a")),
+        Ask(sync("s", "a", instance="i", assigned=["a"]), versions=[5]),
+        Ask(join("s", instance="i", topic="other"), versions=[9], learn=learn_member("a")),
+        Ask(sync("s", "a", instance="i", assigned=["a"]), versions=[5]),
+        Ask(join("s", instance="i", topic="other"), versions=[9], learn=learn_member("a")),
+        Ask(sync("s", "a", instance="i", assigned=["a"]), versions=[5]),
+        Ask(described("s"), versions=[6]),
+        # A member repeats a request that is still waiting, from another connection.
+        Ask(join("g"), versions=[3], learn=learn_member("a")),
+        Ask(sync("g", "a", assigned=["a"]), versions=[3]),
+        Ask(join("g"), versions=[9], learn=learn_member("b")),
+        Ask(join("g", "b"), versions=[9], connection="first", wait=False),
+        Settle(described("g"), _is_preparing, version=6),
+        Ask(join("g", "b"), versions=[9], connection="second", wait=False),
+        Ask(heartbeat("g", "a"), versions=[4]),
+        Ask(join("g", "a"), versions=[3], learn=learn_member("a")),
+        Receive("second", learn=learn_member("b")),
+        Receive("first", seconds_max=0.5),
+        Ask(sync("g", "b"), versions=[5], connection="first", wait=False),
+        Ask(heartbeat("g", "a"), versions=[4]),
+        Ask(sync("g", "b"), versions=[5], connection="second", wait=False),
+        Ask(heartbeat("g", "a"), versions=[4]),
+        Ask(sync("g", "a", assigned=["a", "b"]), versions=[3]),
+        Receive("second"),
+        Receive("first", seconds_max=0.5),
+        # A waiting member's connection goes away.
+        Ask(join("d"), versions=[3], learn=learn_member("a")),
+        Ask(sync("d", "a", assigned=["a"]), versions=[3]),
+        Ask(join("d"), versions=[3], connection="gone", wait=False),
+        Settle(described("d"), _is_preparing, version=6),
+        Drop("gone"),
+        Ask(join("d", "a"), versions=[3], connection="stays", wait=False),
+        Receive("stays", seconds_max=1),
+    ],
+)
+
+# The last leaves a group in the middle of a rebalance, so it comes behind what lists groups.
+SCENARIOS = [LIVES, ERRORS, STATIC, OFFSETS, LISTS, REPEATS]
