@@ -1,6 +1,8 @@
 """Transactions with real clients: librdkafka through confluent-kafka."""
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -201,6 +203,34 @@ def test_the_broker_is_killed_in_the_middle_of_transactions(tmp_path: Path) -> N
         got = read(broker, "t", partitions=2, seconds=20)
         assert sorted(got) == sorted(committed * 2)
         assert len(committed) + len(unknown) == 48
+
+
+def test_offsets_equal_output_whatever_is_killed(tmp_path: Path) -> None:
+    """Exactly once from topic to topic: the worker is killed again and again, the broker at every second time too."""
+    records = 600
+    with running_broker(tmp_path / "data") as broker:
+        create_topic(broker, "in")
+        create_topic(broker, "out", 2)
+        feeder = Producer({"bootstrap.servers": broker.bootstrap})
+        for number in range(records):
+            feeder.produce("in", b"%d" % number, partition=0)
+        assert feeder.flush(10) == 0
+        expected = sorted([b"%d" % number for number in range(records)] * 2)
+        for life in range(30):
+            command = [sys.executable, "-m", "tests.broker.clients.copying_worker", broker.bootstrap]
+            worker = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            time.sleep(1.0)
+            if life % 2:
+                broker.kill()
+                broker.start()
+                time.sleep(0.5)
+            worker.kill()
+            worker.wait(10)
+            if life >= 5 and len(read(broker, "out", partitions=2)) >= len(expected):
+                break
+        # What the last worker has left open is aborted by its successor.
+        transactional(broker, "worker")
+        assert sorted(read(broker, "out", partitions=2)) == expected
 
 
 def test_a_transaction_that_its_producer_left_is_aborted_by_its_timeout(tmp_path: Path) -> None:
