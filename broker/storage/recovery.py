@@ -137,6 +137,7 @@ def replay(
         break
     _remove_passed_snapshots(directory, files, segments, start)
     first_epoch_unknown = not clean or not epochs.sound
+    new_names = False
     for segment in segments:
         learns_producers = segments.end_of(segment, next_offset) > start
         if not segment.size or not (learns_producers or not epochs.sound):
@@ -147,8 +148,12 @@ def replay(
             if header.has_producer_id and header.base_offset >= start:
                 _apply_header(producers, segment, position, header, now_ms)
         if segment.reads_markers_again:
-            segment.transactions().save()
+            # Synced, because the recovery point may lie behind the markers: no flush would do it later.
+            segment.transactions().save(sync=True)
+            new_names = new_names or len(segment.transactions()) > 0
             segment.reads_markers_again = False
+    if new_names:
+        files.sync_directory(directory)
     return producers
 
 

@@ -257,3 +257,19 @@ def test_a_reader_that_is_far_behind_is_not_told_of_all_that_was_aborted_since(t
         assert met
         assert set(met) <= set(told)
         assert len(told) <= len(met) + 2
+
+
+def test_an_index_that_recovery_made_again_survives_a_loss_of_power(bench: LogBench) -> None:
+    """The recovery point lies behind its markers already, so no later flush would sync it."""
+    write(bench, 1)
+    abort(bench, 1)
+    bench.log.flush()
+    bench.kill()
+    bench.log.roll()
+    bench.log.flush()
+    expected = aborted(bench)
+    recovery_point = bench.log.recovery_point
+    bench.log.close(clean=False)
+    bench.files.power_loss(bench.directory)
+    bench.open(clean=False, recovery_point=recovery_point)
+    assert aborted(bench) == expected != []
