@@ -167,6 +167,8 @@ class ConsumerGroups:
         except KafkaError:
             # They have new sessions now; by their ends the log may take records again.
             return
+        if self._groups.get(group_id) is group:
+            self._alarms.set(group_id, group.next_deadline())
 
     def remove(self, group: ConsumerGroup, more: Sequence[CoordinatorRecord]) -> bool:
         """Takes an empty group back, and writes *more* with it; False when the log refuses."""
@@ -209,6 +211,9 @@ class ConsumerGroups:
         COORDINATOR_NOT_AVAILABLE; nothing has changed then.
         """
         changed = group.take_records()
+        if not changed and not before:
+            # The session has moved further away: the alarm that is set will find nothing due, and be set anew.
+            return
         classic: StoredGroup | None = None
         records: list[CoordinatorRecord] = [*before, *changed]
         rebalances = True
