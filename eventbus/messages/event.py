@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eventbus.errors import DefinitionError
-from eventbus.messages.message import Extra, Message, check_name, place
+from eventbus.messages.message import Message, check_name, place
 
 
 class Event(Message):
@@ -36,9 +36,8 @@ class Event(Message):
         topic: str | None = None,
         key: str | None = None,
         aliases: Sequence[str] = (),
-        extra: Extra | None = None,
     ) -> None:
-        super().__init_subclass__(name=name, version=version, extra=extra)
+        super().__init_subclass__(name=name, version=version)
         if isinstance(aliases, str):
             raise DefinitionError(f"{place(cls)}: aliases={aliases!r} is one name: write aliases=[{aliases!r}]")
         for alias in aliases:

@@ -7,7 +7,7 @@ them.
 """
 
 import re
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,8 +15,6 @@ from eventbus.errors import DefinitionError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _NAME_CHARACTERS_MAX = 200
-
-Extra: TypeAlias = Literal["ignore", "forbid", "allow"]
 
 
 class Message(BaseModel):
@@ -37,8 +35,8 @@ class Message(BaseModel):
     message_name: ClassVar[str] = "Message"
     message_version: ClassVar[int] = 1
 
-    # `extra` is for type checkers: pydantic has taken it as configuration when this is called.
-    def __init_subclass__(cls, *, name: str | None = None, version: int = 1, extra: Extra | None = None) -> None:
+    # `extra` is not among the keywords here: it is pydantic's own, who takes it before.
+    def __init_subclass__(cls, *, name: str | None = None, version: int = 1) -> None:
         super().__init_subclass__()
         # Generic pydantic models make subclasses of themselves ("Envelope[int]"): those have no name of their own.
         chosen = cls.__name__ if name is None else name

@@ -2,7 +2,6 @@ class Options:
     log_errors: bool
 
 class error(Exception): ...
-
 class _Match: ...
 
 class _Regexp:
