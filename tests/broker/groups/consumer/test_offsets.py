@@ -3,7 +3,7 @@
 import pytest
 
 from broker.errors import ErrorCode
-from broker.groups import CommitRequest, OffsetToCommit
+from broker.groups import CommitRequest, OffsetToCommit, Writer
 from broker.identifiers import TopicPartition
 from tests.broker.groups.consumer.harness import Consumer, ConsumerWorld, settle
 
@@ -47,6 +47,20 @@ def test_a_commit_of_an_earlier_epoch_counts_for_what_was_owned_then(world: Cons
     assert commit(world, "1", 2, kept) is ErrorCode.NONE
     assert commit(world, "2", 2, given) is ErrorCode.STALE_MEMBER_EPOCH
     assert commit(world, "1", 2, given) is ErrorCode.STALE_MEMBER_EPOCH
+
+
+def test_a_transaction_stages_for_members_of_the_epoch_and_for_who_names_nobody(world: ConsumerWorld) -> None:
+    """TxnOffsetCommit: the producer's own epoch fences one that says nothing of the group (before KIP-447)."""
+    Consumer(world).join()
+
+    def staged(member_id: str, epoch: int) -> ErrorCode:
+        request = CommitRequest(group_id="g", member_id=member_id, generation=epoch, offsets={P0: OffsetToCommit(7)})
+        return world.coordinator.commit_in_transaction(request, Writer(1, 0))[P0]
+
+    assert staged("", -1) is ErrorCode.NONE
+    assert staged("c", 2) is ErrorCode.NONE
+    assert staged("c", 1) is ErrorCode.STALE_MEMBER_EPOCH
+    assert staged("x", 2) is ErrorCode.UNKNOWN_MEMBER_ID
 
 
 def test_an_empty_group_takes_commits_of_administrators(world: ConsumerWorld) -> None:
