@@ -8,6 +8,7 @@ once; a disk that fails is tried again. Internal topics are left out: their coor
 """
 
 import logging
+import time
 from functools import partial
 
 from broker.errors import BrokerError, ErrorCode, KafkaError
@@ -17,6 +18,23 @@ from broker.storage.errors import StorageError
 from broker.topics import Partition
 
 LOG = logging.getLogger("broker.compaction")
+
+# One interpreter lock for all threads: a worker that computes without end makes the loop's thread wait 5 ms for each of
+# its turns. With these it waits a fifth of that, and compaction takes a third longer.
+WORK_S = 0.001
+PAUSE_S = 0.0003
+
+
+class Breaths:
+    """Lets the loop's thread run now and then; called by the worker."""
+
+    def __init__(self) -> None:
+        self._next = time.perf_counter() + WORK_S
+
+    def __call__(self) -> None:
+        if time.perf_counter() >= self._next:
+            time.sleep(PAUSE_S)
+            self._next = time.perf_counter() + WORK_S
 
 
 class Compactor:
@@ -79,7 +97,8 @@ class Compactor:
             self._run(partition, compaction)
 
     def _run(self, partition: Partition, compaction: Compaction) -> None:
-        self._broker.background.run(compaction.run, partial(self._ran, partition, compaction))
+        work = partial(compaction.run, Breaths())
+        self._broker.background.run(work, partial(self._ran, partition, compaction))
 
     def _ran(self, partition: Partition, compaction: Compaction, _outcome: Exception | None) -> None:
         try:

@@ -18,7 +18,7 @@ Durable     only what was synced counts as the newest of its key: a loss of powe
 Source      Kafka's Cleaner, UnifiedLog.replaceSegments
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,10 @@ from broker.storage.segments import Segments
 from broker.storage.transaction_index import AbortedTransaction
 
 _OFFSETS_MAX = 2**31 - 1
+
+
+def _go_on() -> None:
+    """For who has the processor to himself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Compaction:
         self._config = config
         self._now_ms = now_ms
         self._map_bytes_max = map_bytes_max
+        self._pause: Callable[[], None] = _go_on
         self._groups: list[list[Source]] | None = None
         self._cleaner: Cleaner | None = None
         self._bytes_before = 0
@@ -116,8 +121,12 @@ class Compaction:
         dropped = 0 if self._cleaner is None else self._cleaner.records_dropped
         return CompactionReport(self.clean_offset, self._bytes_before, self._bytes_after, dropped)
 
-    def run(self) -> None:
-        """Syncs what advance() has renamed, then cleans the next group. Never raises: advance() does."""
+    def run(self, pause: Callable[[], None] = _go_on) -> None:
+        """
+        Syncs what advance() has renamed, then cleans the next group. Calls *pause* behind every batch, so that a worker
+        can let others run. Never raises: advance() does.
+        """
+        self._pause = pause
         try:
             if self.names_changed:
                 self._files.sync_directory(self._directory)
@@ -175,6 +184,7 @@ class Compaction:
                     if not newest.put(record.key, record.offset):
                         self.clean_offset = record.offset
                         return False
+                self._pause()
         return True
 
     def _grouped(self) -> Iterator[list[Source]]:
@@ -209,6 +219,7 @@ class Compaction:
                         if kept is not None:
                             _append(target, kept)
                         has_changed = has_changed or kept is None or kept.data is not batch.data
+                        self._pause()
             if last is not None and not target.size:
                 # A segment without a batch would not say which offsets it stands for.
                 kept = cleaner.keep_place(last)
