@@ -68,6 +68,8 @@ class FlushGroup:
         self._clock = clock
         self._waiting: list[_Waiting] = []
         self._due: dict[Partition, float] = {}
+        # Asked for after every turn of every connection, so it is not searched for each time.
+        self._earliest: float | None = None
         self._round_runs = False
         self._round_is_due = False
         self.rounds = 0
@@ -95,16 +97,20 @@ class FlushGroup:
         """Notes when the partition has to be flushed by its flush.ms or flush.messages, if it has to be."""
         log = partition.log
         if log.needs_flush:
-            self._due.pop(partition, None)
+            due = self._due.pop(partition, None)
+            if due is not None and due == self._earliest:
+                self._earliest = min(self._due.values(), default=None)
             self.flush(partition)
         elif partition not in self._due:
             deadline = log.flush_deadline()
             if deadline is not None and deadline < self._clock.monotonic() + _HORIZON_S:
                 self._due[partition] = deadline
+                if self._earliest is None or deadline < self._earliest:
+                    self._earliest = deadline
 
     def next_deadline(self) -> float | None:
         """When the next partition has to be flushed, in monotonic seconds."""
-        return min(self._due.values()) if self._due else None
+        return self._earliest
 
     def expire(self, now: float) -> None:
         """Begins the flush of every partition that is due."""
@@ -112,6 +118,7 @@ class FlushGroup:
             del self._due[partition]
             if not partition.deleted:
                 self._waiting.append(_Waiting(partition, partition.log.next_offset - 1, _nobody_waits))
+        self._earliest = min(self._due.values(), default=None)
         self._next_round()
 
     def _next_round(self) -> None:

@@ -1,9 +1,10 @@
-"""Committed offsets with log.flush.before.ack: as durable as records of a topic that has it."""
+"""Group fsync and its deadlines, for committed offsets as for records."""
 
 from pathlib import Path
 
 from broker.errors import ErrorCode
 from broker.handlers.pending import Pending
+from broker.topics import Topic
 from broker.transactions import GROUP_OFFSETS_TOPIC
 from broker.wire.messages.group_offsets import (
     OffsetCommitRequest,
@@ -11,7 +12,7 @@ from broker.wire.messages.group_offsets import (
     OffsetCommitRequestTopic,
     OffsetCommitResponse,
 )
-from tests.broker.handlers.conftest import HeldBackground, InProcessBroker
+from tests.broker.handlers.conftest import HeldBackground, InProcessBroker, batch
 from tests.broker.storage.faulty_files import FaultyFileSystem
 
 FLUSH = {"log.flush.before.ack": "true"}
@@ -91,4 +92,33 @@ def test_flush_ms_of_the_broker_holds_for_commits_too(tmp_path: Path) -> None:
     broker.clock.advance_ms(100)
     broker.state.flushes.expire(broker.clock.monotonic())
     assert topic.partitions[0].log.recovery_point == 1
+    broker.close()
+
+
+def test_the_earliest_flush_is_told_whatever_was_flushed_meanwhile(tmp_path: Path) -> None:
+    """By flush.messages one partition is flushed before its time; the alarm waits for the next of the others."""
+    broker = InProcessBroker(tmp_path / "data")
+    topics = [broker.state.catalog.create(f"t{ms}", 1, {"flush.ms": str(ms)}) for ms in (300, 100, 200)]
+    counting = broker.state.catalog.create("counting", 1, {"flush.ms": "50", "flush.messages": "2"})
+    flushes, began = broker.state.flushes, broker.clock.monotonic()
+
+    def append(topic: Topic) -> None:
+        topic.partitions[0].append(batch(b"v"))
+        flushes.schedule(topic.partitions[0])
+
+    def next_ms() -> int | None:
+        deadline = flushes.next_deadline()
+        return None if deadline is None else round((deadline - began) * 1000)
+
+    for topic in (*topics, counting):
+        append(topic)
+    assert next_ms() == 50
+    append(counting)
+    assert next_ms() == 100
+    broker.clock.advance_ms(100)
+    flushes.expire(broker.clock.monotonic())
+    assert next_ms() == 200
+    broker.clock.advance_ms(200)
+    flushes.expire(broker.clock.monotonic())
+    assert next_ms() is None
     broker.close()
