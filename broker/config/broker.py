@@ -533,8 +533,8 @@ class BrokerConfig:
             raise InvalidConfig("group.consumer.assignors=: expected at least one of uniform, range")
         if config.group_consumer_heartbeat_interval_ms >= config.group_consumer_session_timeout_ms:
             raise InvalidConfig(
-                f"group.consumer.heartbeat.interval.ms={config.group_consumer_heartbeat_interval_ms}: expected less than "
-                f"group.consumer.session.timeout.ms, which is {config.group_consumer_session_timeout_ms}"
+                f"group.consumer.heartbeat.interval.ms={config.group_consumer_heartbeat_interval_ms}: expected less "
+                f"than group.consumer.session.timeout.ms, which is {config.group_consumer_session_timeout_ms}"
             )
         return config
 
