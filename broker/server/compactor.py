@@ -20,7 +20,8 @@ from broker.topics import Partition
 LOG = logging.getLogger("broker.compaction")
 
 # One interpreter lock for all threads: a worker that computes without end makes the loop's thread wait 5 ms for each of
-# its turns. With these it waits a fifth of that, and compaction takes a third longer.
+# its turns. Measured while a log is compacted, one-record round trips: p99 7.0 ms without these, 1.2 ms with them;
+# compaction takes twice as long.
 WORK_S = 0.001
 PAUSE_S = 0.0003
 

@@ -11,7 +11,7 @@ What stays of each batch when a log is compacted.
 Source      Kafka's Cleaner
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from broker.records import (
@@ -76,21 +76,23 @@ class Cleaner:
         self._now_ms = now_ms
         self._delete_retention_ms = delete_retention_ms
 
-    def clean(self, batch: RecordBatch) -> Kept | None:
+    def clean(self, batch: RecordBatch, pause: Callable[[], None]) -> Kept | None:
         """
-        The batch as it stays, None when nothing does.
+        The batch as it stays, None when nothing does; *pause* is called for every record.
 
         Raises CorruptBatch, UndecodableRecords, CompressionUnavailable.
         """
         header = batch.header
+        survivors: list[PackedRecord] = []
         if header.is_control:
             return self._clean_marker(batch)
-        if self._transactions.drops(header):
-            survivors: list[PackedRecord] = []
-        elif header.base_offset >= self._end:
-            return Kept(batch.data)
-        else:
-            survivors = [record for record in packed_records(batch) if self._stays(record, header)]
+        if not self._transactions.drops(header):
+            if header.base_offset >= self._end:
+                return Kept(batch.data)
+            for record in packed_records(batch):
+                pause()
+                if self._stays(record, header):
+                    survivors.append(record)
         self.records_dropped += header.record_count - len(survivors)
         if not survivors:
             return self._without_records(batch) if self._is_last(header) else None

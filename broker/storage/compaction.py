@@ -123,7 +123,7 @@ class Compaction:
 
     def run(self, pause: Callable[[], None] = _go_on) -> None:
         """
-        Syncs what advance() has renamed, then cleans the next group. Calls *pause* behind every batch, so that a worker
+        Syncs what advance() has renamed, then cleans the next group. Calls *pause* for every record, so that a worker
         can let others run. Never raises: advance() does.
         """
         self._pause = pause
@@ -179,12 +179,12 @@ class Compaction:
                 if header.last_offset < self._dirt.start or header.is_control or transactions.drops(header):
                     continue
                 for record in packed_records(batch):
+                    self._pause()
                     if record.key is None or record.offset < self._dirt.start:
                         continue
                     if not newest.put(record.key, record.offset):
                         self.clean_offset = record.offset
                         return False
-                self._pause()
         return True
 
     def _grouped(self) -> Iterator[list[Source]]:
@@ -215,11 +215,10 @@ class Compaction:
                 with opened(self._files, source.path) as file:
                     for batch in scan_batches(file, source.path, source.size):
                         last = batch
-                        kept = cleaner.clean(batch)
+                        kept = cleaner.clean(batch, self._pause)
                         if kept is not None:
                             _append(target, kept)
                         has_changed = has_changed or kept is None or kept.data is not batch.data
-                        self._pause()
             if last is not None and not target.size:
                 # A segment without a batch would not say which offsets it stands for.
                 kept = cleaner.keep_place(last)
