@@ -5,11 +5,19 @@ What transactions promise that begin lazily, and are committed in groups.
 import anyio
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import CommandInbox, Database, Outbox
+from eventbus.database import CommandInbox, Database, Outbox, OutboxRow
 from eventbus.errors import ConcurrencyConflict, DatabaseUnavailable
 from eventbus.store import CommandRepeated, EventStore, Expect, Transactions
+from eventbus.transport.partitioning import SLOTS
 from tests.contracts.unit_of_work import Mailed, Placed, metadata, record, versions
+
+
+async def waiting(connection: AsyncConnection) -> list[OutboxRow]:
+    """The rows of all slots, in the order in which they were added."""
+    rows = [row for slot in range(SLOTS) for row in await Outbox().claim(connection, slot, 1000)]
+    return sorted(rows, key=lambda row: row.sequence)
 
 
 class GroupCommitContract:
@@ -35,7 +43,7 @@ class GroupCommitContract:
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == [1, 2]
             assert await versions(connection, "Order-o-2") == [1]
-            rows = await Outbox().claim(connection, 0, 10)
+            rows = await waiting(connection)
         assert [row.id for row in rows] == unit.event_ids
         assert dict(rows[0].headers)["ce_stream"] == "Order-o-1"
         assert heard == ["commit"]
@@ -76,7 +84,7 @@ class GroupCommitContract:
             await transaction.unit_of_work(metadata()).complete()
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == []
-            assert await Outbox().claim(connection, 0, 10) == []
+            assert await waiting(connection) == []
 
     async def test_a_conflict_fails_its_unit_alone(self, database: Database, transactions: Transactions) -> None:
         """Forty units at the same time, five of them wrong: the others are committed, outbox rows and all."""
@@ -101,7 +109,7 @@ class GroupCommitContract:
             for number in range(40):
                 expected = [] if number % 8 == 0 else [1]
                 assert await versions(connection, f"Order-{number}") == expected
-            assert len(await Outbox().claim(connection, 0, 100)) == 70
+            assert len(await waiting(connection)) == 70
 
     async def test_of_units_at_one_version_of_a_stream_one_wins(
         self, database: Database, transactions: Transactions
@@ -124,7 +132,7 @@ class GroupCommitContract:
         assert [conflict.actual for conflict in conflicts] == [2] * 11
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == [1, 2]
-            assert len(await Outbox().claim(connection, 0, 100)) == 2
+            assert len(await waiting(connection)) == 2
 
     async def test_another_process_in_between_is_a_conflict_of_its_streams_alone(
         self, database: Database, database_url: str, transactions: Transactions
@@ -154,7 +162,7 @@ class GroupCommitContract:
         await other.aclose()
         assert outcomes == {"a": "committed", "hot": "is 1", "b": "committed"}
         async with database.reading() as connection:
-            assert len(await Outbox().claim(connection, 0, 100)) == 3
+            assert len(await waiting(connection)) == 3
 
     async def test_a_unit_that_cannot_be_written_fails_alone(
         self, database: Database, transactions: Transactions
@@ -196,7 +204,7 @@ class GroupCommitContract:
                 await unit.complete()
         async with database.reading() as connection:
             assert await versions(connection, "Order-1") == [1, 2]
-            assert [row.id for row in await Outbox().claim(connection, 0, 10)] == ["a", "b"]
+            assert [row.id for row in await waiting(connection)] == ["a", "b"]
 
     @pytest.mark.parametrize("lazily", [True, False])
     async def test_an_append_at_any_version_is_published_with_the_version_that_it_got(
@@ -216,7 +224,7 @@ class GroupCommitContract:
             await unit.complete()
         async with database.reading() as connection:
             stored = await EventStore().load(connection, "Order-1")
-            rows = await Outbox().claim(connection, 0, 10)
+            rows = await waiting(connection)
         assert [event.version for event in stored] == [row.stream_version for row in rows] == [1, 2, 3]
         assert [dict(row.headers)["ce_streamversion"] for row in rows] == ["1", "2", "3"]
         assert [row.id for row in rows] == [event.envelope.id for event in stored]
