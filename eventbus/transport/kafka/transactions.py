@@ -166,14 +166,17 @@ class KafkaTransactionalProducer:
                     return
                 attempt.refused = {at: _refusal(error, records[at].topic) for at in left}
             outcomes.update(attempt.refused)
-            refused_places = {places[at] for at in attempt.refused}
-            rest = [at for at in left if at not in attempt.refused]
-            for at in rest:
-                if places[at] in refused_places:
-                    outcomes[at] = PublishRefused(
-                        f"a record of its key before it was refused by topic {records[at].topic!r}"
-                    )
-            left = [at for at in rest if places[at] not in refused_places]
+            first_refused: dict[Place, int] = {}
+            for at in sorted(attempt.refused):
+                first_refused.setdefault(places[at], at)
+            rest: list[int] = []
+            for at in left:
+                if at > first_refused.get(places[at], at):
+                    words = f"a record of its key before it was refused by topic {records[at].topic!r}"
+                    outcomes[at] = attempt.refused.get(at) or PublishRefused(words)
+                elif at not in attempt.refused:
+                    rest.append(at)
+            left = rest
             if error is None:
                 outcomes.update({at: attempt.written[at] for at in left})
                 return
