@@ -5,19 +5,11 @@ What transactions promise that begin lazily, and are committed in groups.
 import anyio
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import CommandInbox, Database, Outbox, OutboxRow
+from eventbus.database import CommandInbox, Database
 from eventbus.errors import ConcurrencyConflict, DatabaseUnavailable
 from eventbus.store import CommandRepeated, EventStore, Expect, Transactions
-from eventbus.transport.partitioning import SLOTS
-from tests.contracts.unit_of_work import Mailed, Placed, metadata, record, versions
-
-
-async def waiting(connection: AsyncConnection) -> list[OutboxRow]:
-    """The rows of all slots, in the order in which they were added."""
-    rows = [row for slot in range(SLOTS) for row in await Outbox().claim(connection, slot, 1000)]
-    return sorted(rows, key=lambda row: row.sequence)
+from tests.contracts.unit_of_work import Mailed, Placed, metadata, record, versions, waiting
 
 
 class GroupCommitContract:

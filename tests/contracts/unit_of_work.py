@@ -11,10 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from eventbus.database import Database, Outbox
+from eventbus.database import Database, Outbox, OutboxRow
 from eventbus.errors import ConcurrencyConflict
 from eventbus.messages import Event, Metadata
 from eventbus.store import EventStore, Transaction, Transactions, UnitOfWork
+from eventbus.transport.partitioning import SLOTS
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -54,6 +55,12 @@ async def versions(connection: AsyncConnection, stream: str) -> list[int]:
     return [event.version for event in await EventStore().load(connection, stream)]
 
 
+async def waiting(connection: AsyncConnection) -> list[OutboxRow]:
+    """The rows of all slots, in the order in which they were added."""
+    rows = [row for slot in range(SLOTS) for row in await Outbox().claim(connection, slot, 1000)]
+    return sorted(rows, key=lambda row: row.sequence)
+
+
 class UnitOfWorkContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `transactions`."""
 
@@ -78,7 +85,7 @@ class UnitOfWorkContract:
             await unit.complete()
         async with database.reading() as connection:
             stored = await EventStore().load(connection, "Order-o-1")
-            rows = await Outbox().claim(connection, 0, 10)
+            rows = await waiting(connection)
         assert [event.data for event in stored] == [b'{"number":1}', b'{"number":2}']
         assert [row.id for row in rows] == unit.event_ids == [*(event.envelope.id for event in stored), mailed]
         first, _, last = rows
@@ -111,7 +118,7 @@ class UnitOfWorkContract:
             await unit.complete()
         async with database.reading() as connection:
             assert await versions(connection, "Note-1") == [1]
-            assert await Outbox().claim(connection, 0, 10) == []
+            assert await waiting(connection) == []
 
     async def test_a_unit_sees_what_has_not_been_written_yet(
         self, database: Database, transactions: Transactions
@@ -165,7 +172,7 @@ class UnitOfWorkContract:
                 raise RuntimeError("no")
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == []
-            assert await Outbox().claim(connection, 0, 10) == []
+            assert await waiting(connection) == []
             assert await connection.scalar(text("SELECT count(*) FROM customers")) == 0
 
     async def test_the_session_is_flushed_and_committed_with_the_events(
