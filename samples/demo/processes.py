@@ -81,8 +81,12 @@ class Service:
 
 
 def refuse_taken_ports(ports: Mapping[str, int]) -> None:
-    """Raises DemoFailed, naming the variable to change, when a port is taken."""
+    """Raises DemoFailed, naming the variable to change, when a port is taken or asked for twice."""
+    asked: dict[int, str] = {}
     for variable, port in ports.items():
+        other = asked.setdefault(port, variable)
+        if other != variable:
+            raise DemoFailed(f"{other} and {variable} are both {port}: give each service a port of its own")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -90,5 +94,9 @@ def refuse_taken_ports(ports: Mapping[str, int]) -> None:
             except OSError as error:
                 raise DemoFailed(
                     f"port {port} is not free ({error.strerror}): stop what listens there, or choose another, "
-                    f"for example {variable}={port + 1000} make demo"
+                    f"for example {variable}={_another_port(port)} make demo"
                 ) from None
+
+
+def _another_port(port: int) -> int:
+    return port + 1000 if port + 1000 < 65536 else port - 1000
