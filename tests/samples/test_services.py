@@ -62,11 +62,46 @@ def test_malformed_json_is_422(samples: Samples) -> None:
     assert answer.status_code == 422
 
 
-@pytest.mark.parametrize("lines", [[{"sku": "a", "quantity": 0, "price": "1"}], [{"sku": "a", "quantity": 1}], "none"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"sku": "a", "quantity": 0, "price": "1"}],
+        [{"sku": "a", "quantity": 1}],
+        [{"sku": "a", "quantity": 1, "price": "1e400"}],
+        "none",
+    ],
+)
 def test_a_wrong_field_is_422(samples: Samples, order_id: str, lines: object) -> None:
     """A command is a pydantic model: what it does not allow never reaches a handler."""
     answer = httpx.post(f"{samples.orders.url}/orders", json=_order(order_id) | {"lines": lines})
     assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("name", ["order_id", "customer_id"])
+def test_an_empty_name_is_422(samples: Samples, order_id: str, name: str) -> None:
+    """Nobody's aggregate has an empty id: neither the order's here nor the credit's in the other service."""
+    answer = httpx.post(f"{samples.orders.url}/orders", json=_order(order_id) | {name: ""})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", name]
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "many"])
+def test_a_wrong_limit_of_a_list_is_422(samples: Samples, limit: str) -> None:
+    """A query is a pydantic model, too: FastAPI reads it from the address and says what is wrong."""
+    for url in (f"{samples.orders.url}/orders", f"{samples.payments.url}/payments"):
+        answer = httpx.get(url, params={"limit": limit})
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] == ["query", "limit"]
+
+
+def test_a_list_goes_on_where_the_page_before_ended(samples: Samples, order_id: str) -> None:
+    """`after` and `limit`, in the order of the ids."""
+    ids = [f"{order_id}-{number}" for number in range(3)]
+    for each in ids:
+        httpx.post(f"{samples.orders.url}/orders", json=_order(each)).raise_for_status()
+        _await_status(samples.orders.url, each, {"paid"})
+    page = httpx.get(f"{samples.orders.url}/orders", params={"after": ids[0], "limit": 2}).json()
+    assert [row["order_id"] for row in page] == ids[1:]
 
 
 def test_a_broken_rule_is_409_with_the_rules_words(samples: Samples, order_id: str) -> None:

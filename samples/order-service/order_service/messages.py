@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class OrderLine(BaseModel, frozen=True):
     sku: str
     quantity: int = Field(gt=0)
-    price: Decimal = Field(ge=0, decimal_places=2)
+    price: Decimal = Field(ge=0, max_digits=12, decimal_places=2)
 
     @property
     def total(self) -> Decimal:
@@ -22,8 +22,8 @@ class OrderLine(BaseModel, frozen=True):
 
 
 class PlaceOrder(Command):
-    order_id: str
-    customer_id: str
+    order_id: str = Field(min_length=1)
+    customer_id: str = Field(min_length=1)
     lines: list[OrderLine]
 
 

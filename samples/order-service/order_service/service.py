@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, Query
 
 from eventbus import Application, ApplicationStatus, Receipt
 from eventbus.http import http_errors
@@ -25,8 +25,8 @@ async def get_order(order_id: str) -> OrderSummary | None:
 
 
 @api.get("/orders")
-async def list_orders(after: str = "", limit: int = 100) -> list[OrderSummary]:
-    return await app.ask(ListOrders(after=after, limit=limit))
+async def list_orders(query: Annotated[ListOrders, Query()]) -> list[OrderSummary]:
+    return await app.ask(query)
 
 
 @api.get("/status")

@@ -1,6 +1,8 @@
 """The service: the application and its HTTP face. Settings come from the environment (EVENTBUS_…)."""
 
-from fastapi import FastAPI
+from typing import Annotated
+
+from fastapi import FastAPI, Query
 
 from eventbus import Application, ApplicationStatus
 from eventbus.http import http_errors
@@ -13,8 +15,8 @@ api = FastAPI(title="payment-service", lifespan=app.lifespan, exception_handlers
 
 
 @api.get("/payments")
-async def list_payments(after: str = "", limit: int = 100) -> list[Payment]:
-    return await app.ask(ListPayments(after=after, limit=limit))
+async def list_payments(query: Annotated[ListPayments, Query()]) -> list[Payment]:
+    return await app.ask(query)
 
 
 @api.get("/payments/{order_id}")
