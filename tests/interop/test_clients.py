@@ -12,6 +12,8 @@ from tests.servers.broker_process import BrokerProcess
 
 pytestmark = pytest.mark.interop
 COUNT = 1000
+# Of three transactions with ten records each, the second aborted.
+COMMITTED = [f"{number}-{index}" for number in (0, 2) for index in range(10)]
 
 Record = tuple[int, int, bytes, bytes, str]
 
@@ -56,12 +58,12 @@ def _check_round(address: str, topic: str, codec: str, printed: str) -> None:
         f"value-{i}-{codec}".encode() for i in range(COUNT)
     )
     assert read == expected
-    assert last == {"done": True, "committed": COUNT}
+    assert last == {"done": True, "committed": COUNT, "transacted": COMMITTED}
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_franz_go_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
-    """Create, produce, consume in a group of two with a rebalance, commit, with Go's franz-go."""
+    """Create, produce, consume in a group of two with a rebalance, commit, transactions, with Go's franz-go."""
     topic = f"franz-go-{codec}-{uuid.uuid4().hex[:8]}"
     printed = run(
         [str(go_program()), "-broker", broker.bootstrap, "-topic", topic, "-codec", codec, "-count", str(COUNT)]
@@ -71,7 +73,7 @@ def test_franz_go_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
 
 @pytest.mark.parametrize("codec", ["none", "gzip"])
 def test_kafkajs_makes_a_full_round(broker: BrokerProcess, codec: str) -> None:
-    """Create, produce idempotently, consume in a group of two with a rebalance, commit, with JavaScript's kafkajs."""
+    """Create, produce idempotently, consume in a group of two with a rebalance, commit, transactions, with kafkajs."""
     topic = f"kafkajs-{codec}-{uuid.uuid4().hex[:8]}"
     printed = run([*node_program(), broker.bootstrap, topic, codec, str(COUNT)])
     _check_round(broker.bootstrap, topic, codec, printed)

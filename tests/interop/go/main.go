@@ -1,7 +1,8 @@
 // A full round with franz-go against a Kafka-protocol server: create a topic, produce with one codec, read
-// everything back in a group of two members (the second joins later), commit, and start a third that has nothing to read.
+// everything back in a group of two members (the second joins later), commit, then three transactions in a topic of their
+// own, the middle one aborted, and what a reader of committed records gets of them.
 //
-// Prints one JSON object a record read, then {"done": true}. Any failure ends it with code 1 and the reason.
+// Prints one JSON object a record read, then {"done": true, …}. Any failure ends it with code 1 and the reason.
 package main
 
 import (
@@ -108,5 +109,34 @@ func main() {
 	check(err, "fetch offsets")
 	var committed int64
 	offsets.Each(func(o kadm.OffsetResponse) { committed += o.At })
-	check(json.NewEncoder(os.Stdout).Encode(map[string]any{"done": true, "committed": committed}), "print")
+	transacted := transact(ctx, *broker, *topic+"-transactions")
+	check(out.Encode(map[string]any{"done": true, "committed": committed, "transacted": transacted}), "print")
+}
+
+// transact writes ten records in each of three transactions, aborts the second, and reads committed records to the last.
+func transact(ctx context.Context, broker, topic string) []string {
+	producer, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.TransactionalID(topic), kgo.DefaultProduceTopic(topic))
+	check(err, "transactional client")
+	defer producer.Close()
+	created, err := kadm.NewClient(producer).CreateTopic(ctx, 1, 1, nil, topic)
+	check(err, "create topic")
+	check(created.Err, "create topic")
+	for number, ending := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+		check(producer.BeginTransaction(), "begin")
+		for i := range 10 {
+			check(producer.ProduceSync(ctx, kgo.StringRecord(fmt.Sprintf("%d-%d", number, i))).FirstErr(), "produce")
+		}
+		check(producer.EndTransaction(ctx, ending), "end")
+	}
+	consumer, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	check(err, "consumer of committed records")
+	defer consumer.Close()
+	var values []string
+	for len(values) == 0 || values[len(values)-1] != "2-9" {
+		fetches := consumer.PollFetches(ctx)
+		check(fetches.Err(), "read committed")
+		fetches.EachRecord(func(r *kgo.Record) { values = append(values, string(r.Value)) })
+	}
+	return values
 }
