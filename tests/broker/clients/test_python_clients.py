@@ -3,6 +3,7 @@
 import threading
 import time
 
+import anyio
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -114,3 +115,44 @@ async def test_aiokafka_reads_back_what_it_produced(
         assert [record.value for record in records] == [b"v%d" % (part * 150 + number) for number in range(150)]
         await reader.commit({next(iter(reader.assignment())): records[-1].offset + 1})
         await reader.stop()
+
+
+@pytest.mark.anyio
+async def test_aiokafka_members_share_a_group_and_one_takes_over(broker: BrokerProcess, topic: str) -> None:
+    """Alone with four partitions, then two and two, then alone again; every record is read."""
+    create_topic(broker, topic, 4)
+    got: dict[tuple[int, int], bytes] = {}
+
+    def member() -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=broker.bootstrap,
+            group_id=topic,
+            auto_offset_reset="earliest",
+            heartbeat_interval_ms=200,
+        )
+
+    async def poll_until(readers: list[AIOKafkaConsumer], owned: list[int], records: int) -> None:
+        with anyio.fail_after(30):
+            while [len(reader.assignment()) for reader in readers] != owned or len(got) < records:
+                for reader in readers:
+                    for batch in (await reader.getmany(timeout_ms=50)).values():
+                        got.update({(record.partition, record.offset): record.value for record in batch})
+
+    async def produce(numbers: range) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+            for number in numbers:
+                await producer.send(topic, b"%d" % number, partition=number % 4)
+
+    first, second = member(), member()
+    await first.start()
+    await poll_until([first], [4], 0)
+    await second.start()
+    await poll_until([first, second], [2, 2], 0)
+    await produce(range(200))
+    await poll_until([first, second], [2, 2], 200)
+    await second.stop()
+    await produce(range(200, 400))
+    await poll_until([first], [4], 400)
+    await first.stop()
+    assert got == {(number % 4, number // 4): b"%d" % number for number in range(400)}
