@@ -12,7 +12,7 @@ Source      OpenTelemetry semantic conventions 1.45, messaging; W3C Trace Contex
 """
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -56,6 +56,7 @@ _PARTITION: Final = "messaging.destination.partition.id"
 _OFFSET: Final = "kafka.offset"
 _ERROR: Final = "error.type"
 _HANDLER: Final = "eventbus.handler.name"
+_SERVICE: Final = "eventbus.service.name"
 _KAFKA: Final = "kafka"
 
 _meter = metrics.get_meter("eventbus")
@@ -67,6 +68,38 @@ _consumed = _meter.create_counter("messaging.client.consumed.messages", unit="{m
 _operation_duration = _meter.create_histogram("messaging.client.operation.duration", unit="s")
 _handler_duration = _meter.create_histogram("eventbus.handler.duration", unit="s")
 _process_duration = _meter.create_histogram("messaging.process.duration", unit="s")
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxFigures:
+    """What waits for a service's relay: rows, the age of the oldest in seconds, and rows that the log refuses."""
+
+    rows: int
+    oldest_age_seconds: float
+    blocked: int
+
+
+_outboxes: dict[str, OutboxFigures] = {}
+
+
+def outbox_figures(service: str, figures: OutboxFigures | None) -> None:
+    """The service's outbox as of now, for the gauges; None: its relay does not run here any more."""
+    if figures is None:
+        _outboxes.pop(service, None)
+    else:
+        _outboxes[service] = figures
+
+
+def _outbox_gauge(name: str, unit: str, value: Callable[[OutboxFigures], float]) -> None:
+    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_outboxes.items())]
+
+    _meter.create_observable_gauge(name, [observe], unit=unit)
+
+
+_outbox_gauge("eventbus.outbox.rows", "{row}", lambda figures: figures.rows)
+_outbox_gauge("eventbus.outbox.oldest.age", "s", lambda figures: figures.oldest_age_seconds)
+_outbox_gauge("eventbus.outbox.blocked", "{row}", lambda figures: figures.blocked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
         SlotLeases(),
         connection.transport,
         connection.holder,
+        service=definition.name,
         counters=definition.counters,
         shutdown_seconds=settings.shutdown_seconds,
     )

@@ -2,6 +2,7 @@
 The service's database: connections, and the framework's tables behind a port each.
 """
 
+from eventbus.database.blocked_rows import BlockedRow, BlockedRows, WaitingKey
 from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
 from eventbus.database.dead_letters import DeadLetter, DeadLetters
 from eventbus.database.direct import Direct, PostgresqlDriver
@@ -13,6 +14,8 @@ from eventbus.database.outbox import Outbox, OutboxRow, OutboxStatus, PublishedR
 from eventbus.database.schema import Migrations
 
 __all__ = [
+    "BlockedRow",
+    "BlockedRows",
     "Checkpoint",
     "Checkpoints",
     "CommandInbox",
@@ -32,4 +35,5 @@ __all__ = [
     "SlotLease",
     "SlotLeases",
     "SlotStatus",
+    "WaitingKey",
 ]

@@ -3,16 +3,19 @@ Who may publish a slot of the outbox: one relay at a time, for a time.
 
 A lease is fenced by its epoch, not by its time: a relay that slept past its lease and wakes finds another epoch when it
 deletes, and nothing is deleted. The epoch grows with a takeover only, so renewing disturbs no batch in flight.
+
+The relays that are alive are listed too, so that each can tell its share of the slots, one without any slot as well.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import insert_into, is_sqlite
-from eventbus.database.tables import relay_slots
+from eventbus.database.tables import relay_slots, relays
 from eventbus.database.times import UtcTime
 
 
@@ -59,6 +62,31 @@ class SlotLeases:
     async def release(self, connection: AsyncConnection, lease: SlotLease) -> None:
         """Let others take the slot at once. Nothing happens when one of them has."""
         await self._move_expiry(connection, lease, await _now(connection))
+
+    async def free(self, connection: AsyncConnection, slots: Iterable[int], holder: str) -> list[int]:
+        """Those of *slots* that `acquire` would give to *holder* now; nothing is written."""
+        held = select(relay_slots.c.slot).where(
+            relay_slots.c.expires_at > await _now(connection), relay_slots.c.holder != holder
+        )
+        taken = set((await connection.execute(held)).scalars())
+        return [slot for slot in slots if slot not in taken]
+
+    async def announce(self, connection: AsyncConnection, holder: str, seconds: float) -> int:
+        """*holder* wants a share of the slots and counts as alive for *seconds*; how many are alive, this one too."""
+        now = await _now(connection)
+        expires_at = now + timedelta(seconds=seconds)
+        await connection.execute(delete(relays).where(relays.c.expires_at <= now))
+        await connection.execute(
+            insert_into(connection, relays)
+            .values(holder=holder, expires_at=expires_at)
+            .on_conflict_do_update(index_elements=[relays.c.holder], set_={"expires_at": expires_at})
+        )
+        count: int = (await connection.execute(select(func.count()).select_from(relays))).scalar_one()
+        return count
+
+    async def leave(self, connection: AsyncConnection, holder: str) -> None:
+        """*holder* wants no share any more."""
+        await connection.execute(delete(relays).where(relays.c.holder == holder))
 
     async def list(self, connection: AsyncConnection) -> list[SlotLease]:
         """All leases ever given, expired ones too, by slot."""

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 from pydantic_core import to_json
 from sqlalchemy import delete, func, select, text
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert, Value
 from eventbus.database.dialects import Statement, as_list
+from eventbus.database.direct import Direct, PostgresqlDriver
+from eventbus.database.engine import Database
 from eventbus.database.tables import outbox, published, relay_slots
 from eventbus.database.times import UtcTime
 from eventbus.errors import LeaseLost
@@ -145,6 +147,20 @@ class Outbox:
             for row in found
         ]
 
+    async def waiting(self, database: Database, slots: Sequence[int]) -> list[int]:
+        """Those of *slots* that have rows; one cheap statement, for a relay that looks often."""
+        return await database.read(
+            Direct(
+                lambda sqlite: [slot for (slot,) in sqlite.execute(_WAITING_SQLITE, (json.dumps(list(slots)),))],
+                lambda driver: _waiting_on_postgresql(driver, slots),
+            )
+        )
+
+    async def stray_slots(self, connection: AsyncConnection, slots: int) -> list[int]:
+        """Slots beyond the first *slots* that have rows: written when there were more of them."""
+        found = await connection.execute(select(outbox.c.slot).where(outbox.c.slot >= slots).distinct())
+        return sorted(found.scalars())
+
     async def delete(
         self, connection: AsyncConnection, slot: int, lease_epoch: int, rows: Sequence[PublishedRow]
     ) -> None:
@@ -195,6 +211,20 @@ class Outbox:
         ]
         age = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
         return OutboxStatus(sum(backlog.values()), age, tuple(slots))
+
+
+_WAITING_SQLITE: Final = (
+    "SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM eventbus_outbox WHERE slot = value)"
+)
+_WAITING_POSTGRESQL: Final = (
+    "SELECT slot FROM unnest($1::integer[]) AS given(slot) "
+    "WHERE EXISTS (SELECT FROM eventbus_outbox o WHERE o.slot = given.slot)"
+)
+
+
+async def _waiting_on_postgresql(driver: PostgresqlDriver, slots: Sequence[int]) -> list[int]:
+    rows = cast("Sequence[tuple[int]]", await driver.fetch(_WAITING_POSTGRESQL, list(slots)))
+    return [slot for (slot,) in rows]
 
 
 def outbox_values(row: OutboxRow) -> tuple[Value, ...]:

@@ -106,6 +106,30 @@ relay_slots: Final = Table(
     info={"doc": "Which relay publishes which slot of the outbox."},
 )
 
+relays: Final = Table(
+    "eventbus_relays",
+    metadata,
+    Column("holder", Text, primary_key=True, doc="the relay's process"),
+    Column("expires_at", UtcTime, nullable=False, doc="from then on it counts as gone"),
+    info={"doc": "The relays that run: they share the slots out among them."},
+)
+
+blocked_rows: Final = Table(
+    "eventbus_blocked_rows",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, doc="the row's in the outbox"),
+    Column("slot", Integer, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("type", Text, nullable=False, doc="the event's name"),
+    Column("topic", Text, nullable=False),
+    Column("key", Text, doc="whose later rows wait behind it; null: none do"),
+    Column("reason", Text, nullable=False, doc="the log's words"),
+    Column("attempts", Integer, nullable=False, doc="how often it was refused"),
+    Column("blocked_at", UtcTime, nullable=False, doc="when it was refused first"),
+    Column("retry_requested_at", UtcTime, doc="somebody wants it to be tried again now"),
+    info={"doc": "Rows of the outbox that the log refuses, written by the relay that holds their slot."},
+)
+
 inbox: Final = Table(
     "eventbus_inbox",
     metadata,

@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from eventbus.database import OutboxRow
+from eventbus.database import BlockedRow, OutboxRow
 from eventbus.delivery.backoff import Backoff
 from eventbus.errors import PublishRefused
 from eventbus.transport.port import Published, PublishOutcome
@@ -34,10 +35,17 @@ class BlockedKey:
 
 @dataclass(slots=True)
 class _Block:
-    shown: BlockedKey
-    sequence: int
+    row: OutboxRow
+    reason: str
+    blocked_at: datetime
     pauses: Backoff
     try_at: float
+    rows: int = 1
+    attempts: int = 1
+
+    @property
+    def sequence(self) -> int:
+        return self.row.sequence
 
 
 class BlockedKeys:
@@ -53,7 +61,33 @@ class BlockedKeys:
 
     def shown(self) -> tuple[BlockedKey, ...]:
         """For status."""
-        return tuple(block.shown for block in self._blocks.values())
+        return tuple(
+            BlockedKey(block.row.topic, block.row.key, block.row.id, block.reason, block.rows)
+            for block in self._blocks.values()
+        )
+
+    def rows(self) -> tuple[BlockedRow, ...]:
+        """The rows that are refused, for the table that other processes read."""
+        return tuple(
+            BlockedRow(
+                block.sequence,
+                block.row.slot,
+                block.row.id,
+                block.row.type,
+                block.row.topic,
+                block.row.key,
+                block.reason,
+                block.attempts,
+                block.blocked_at,
+            )
+            for block in self._blocks.values()
+        )
+
+    def try_now(self, sequences: Collection[int]) -> None:
+        """Somebody says that what refuses these rows has been mended."""
+        for block in self._blocks.values():
+            if block.sequence in sequences:
+                block.try_at = 0.0
 
     def clear(self) -> None:
         """Forgets everything: another relay will find out for itself."""
@@ -81,8 +115,7 @@ class BlockedKeys:
                 ready.append(row)
         for key, block in list(self._blocks.items()):
             if first.get(key) == block.sequence:
-                shown = block.shown
-                block.shown = BlockedKey(shown.topic, shown.key, shown.event_id, shown.reason, counts[key])
+                block.rows = counts[key]
             else:
                 # The row was taken out by hand; the key's other rows are ready the next time.
                 del self._blocks[key]
@@ -96,8 +129,7 @@ class BlockedKeys:
         if isinstance(outcome, PublishRefused):
             is_new = block is None or block.sequence != row.sequence
             if block is None or is_new:
-                shown = BlockedKey(row.topic, row.key, row.id, str(outcome), 1)
-                block = self._blocks[key] = _Block(shown, row.sequence, Backoff(1.0, 60.0), 0.0)
+                block = self._blocks[key] = _Block(row, str(outcome), datetime.now(UTC), Backoff(1.0, 60.0), 0.0)
                 self.held += 1
                 _log.error(
                     "relay: event %s (%s) for key %r waits in the outbox, and blocks its key: %s",
@@ -106,6 +138,9 @@ class BlockedKeys:
                     row.key,
                     outcome,
                 )
+            else:
+                block.attempts += 1
+                block.reason = str(outcome)
             block.try_at = time.monotonic() + block.pauses.next()
             return is_new
         if isinstance(outcome, Published) and block is not None and block.sequence == row.sequence:

@@ -1,152 +1,120 @@
 """
-One slot of the outbox: its lease, and the rounds that bring its rows into the log while it is held.
+One slot of the outbox: the rounds that bring its rows into the log while its lease is held.
 
-One round   claim rows in order → publish them as one batch → delete those that the log has, leaving their positions
-            for receipts, in one transaction that the slot's lease fences
-Again       a relay that dies between the log's answer and the delete leaves the rows to the next one, which publishes
-            them again under the same ids: consumers drop repeats by these
-Waking      by the relay's `wake` after each commit of this process; for those of others, by a short poll
+Taking over  lease → take the slot's transactional id over in the log → make sure that the lease is still held. Whoever
+             takes the lease after that takes the id after that too: this producer is fenced then, and publishes nothing
+One round    claim rows in order → publish them as one transaction of the log → delete those that are committed, leaving
+             their positions for receipts, in one transaction of the database that the lease's epoch fences
+Again        a relay that dies between the log's commit and the delete leaves the rows to the next one, which publishes
+             them again under the same ids: consumers drop repeats by these
+Waking       by the relay: after each commit of this process, and when it has seen rows of another
 """
 
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import anyio
-from sqlalchemy.exc import SQLAlchemyError
 
-from eventbus.database import Database, Outbox, OutboxRow, PublishedRow, SlotLease, SlotLeases
+from eventbus.database import BlockedRow, OutboxRow, PublishedRow, SlotLease
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.blocked_keys import BlockedKeys, Key, key_of
+from eventbus.delivery.relay_parts import RelayParts
 from eventbus.delivery.wakeup import Wakeup
 from eventbus.errors import BrokerUnavailable, DatabaseUnavailable, LeaseLost, PublishRefused
-from eventbus.observability import EVENTS_PUBLISHED, EVENTS_REFUSED, Counters, sent
-from eventbus.transport.port import OutgoingRecord, Published, PublishOutcome, RecordProducer
+from eventbus.observability import EVENTS_PUBLISHED, EVENTS_REFUSED, sent
+from eventbus.transport.port import (
+    OutgoingRecord,
+    ProducerFenced,
+    Published,
+    PublishOutcome,
+    TransactionalProducer,
+    TransactionsRefused,
+)
 
 _log = logging.getLogger("eventbus.delivery")
 
 BATCH_MAX = 1000
 _SUSPECTS_MAX = 50
-_POSITIONS_KEPT = timedelta(days=1)
-_PRUNE_SECONDS = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class RelayParts:
-    """What every slot of one relay uses."""
-
-    database: Database
-    outbox: Outbox
-    leases: SlotLeases
-    holder: str
-    counters: Counters
-    lease_seconds: float
-    poll_seconds: float
+_RELEASE_SECONDS = 2
 
 
 class RelaySlot:
-    """One slot: its lease, and the rounds while it is held."""
+    """One slot that this process has leased, until it is told to stop or loses it."""
 
-    def __init__(self, number: int, parts: RelayParts) -> None:
-        self.number = number
+    def __init__(self, lease: SlotLease, parts: RelayParts) -> None:
+        self.number = lease.slot
+        self.lease: SlotLease | None = lease
         self.woken = Wakeup()
         self.stopping = False
-        self.lease: SlotLease | None = None
+        self.is_idle = False
         self.published = 0
         self.blocked = BlockedKeys()
         self.waiting_for: str | None = None
         self._parts = parts
-        self._scope: anyio.CancelScope | None = None
+        self._shown: tuple[BlockedRow, ...] = ()
+        self._scope = anyio.CancelScope()
+
+    def stop(self) -> None:
+        """Ends `run` after the batch in flight."""
+        self.stopping = True
+        self.woken.set()
 
     def abandon(self) -> None:
         """Gives up a batch in flight: its rows stay, for the next relay to publish again."""
-        if self._scope is not None:
-            self._scope.cancel()
+        self.stopping = True
+        self._scope.cancel()
 
-    async def run(self, producer: RecordProducer) -> None:
-        while not self.stopping:
-            lease = await self._acquire()
-            if lease is None:
-                await self.woken.wait(self._parts.lease_seconds / 10)
-                continue
-            self.lease = lease
-            try:
-                async with anyio.create_task_group() as tasks:
-                    self._scope = tasks.cancel_scope
-                    tasks.start_soon(self._renew, tasks.cancel_scope)
-                    tasks.start_soon(self._prune)
-                    await self._rounds(producer, lease)
-                    tasks.cancel_scope.cancel()
-            finally:
-                self._scope = None
-                with anyio.CancelScope(shield=True):
-                    await self._release()
-
-    async def _acquire(self) -> SlotLease | None:
-        parts = self._parts
-        try:
-            async with parts.database.transaction() as connection:
-                lease = await parts.leases.acquire(connection, self.number, parts.holder, parts.lease_seconds)
-        except DatabaseUnavailable as error:
-            self._wait_for(f"the database: {error}")
-            return None
-        except Exception as error:
-            _log.exception("relay: slot %d could not be leased, trying again", self.number)
-            self._wait_for(f"the lease: {error}")
-            return None
-        self._wait_for(None)
-        return lease
-
-    async def _renew(self, scope: anyio.CancelScope) -> None:
-        """Keeps the lease while rounds go on, also while one waits for the broker; ends them when it is lost."""
-        parts = self._parts
-        while self.lease is not None:
-            await anyio.sleep(parts.lease_seconds / 3)
-            try:
-                async with parts.database.transaction() as connection:
-                    self.lease = await parts.leases.renew(connection, self.lease, parts.lease_seconds)
-            except (DatabaseUnavailable, SQLAlchemyError):
-                # Said by the rounds. Whether the lease is still ours is found out by the next renewal or delete.
-                continue
+    def lose(self) -> None:
+        """Another process holds the slot: what is in flight is given up."""
         _log.warning("relay: slot %d was taken over by another process; what is in flight is given up", self.number)
-        scope.cancel()
+        self.lease = None
+        self.abandon()
 
-    async def _prune(self) -> None:
-        """Forgets positions that nobody waits for any more."""
-        parts = self._parts
-        while self.number == 0:
-            try:
-                async with parts.database.transaction() as connection:
-                    await parts.outbox.prune(connection, datetime.now(UTC) - _POSITIONS_KEPT)
-            except DatabaseUnavailable:
-                # Said by the rounds; the next hour will do.
-                pass
-            except Exception:
-                _log.exception("relay: old positions could not be forgotten")
-            await anyio.sleep(_PRUNE_SECONDS)
+    async def run(self) -> None:
+        """Publishes until the slot is given up, then releases it."""
+        producer = self._parts.transport.transactional_producer(self._parts.transactional_id(self.number))
+        try:
+            with self._scope:
+                await self._rounds(producer)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await producer.aclose()
+                await self._release()
 
     async def _release(self) -> None:
         lease, self.lease = self.lease, None
-        self.blocked.clear()
         if lease is None:
             return
         try:
-            with anyio.fail_after(2):
+            with anyio.fail_after(_RELEASE_SECONDS):
                 async with self._parts.database.transaction() as connection:
                     await self._parts.leases.release(connection, lease)
         except (DatabaseUnavailable, TimeoutError):
             _log.info("relay: slot %d could not be released; its lease ends by itself", self.number)
 
-    async def _rounds(self, producer: RecordProducer, lease: SlotLease) -> None:
+    async def _rounds(self, producer: TransactionalProducer) -> None:
         pauses = Backoff(0.1, 5.0)
+        is_taken = False
         while not self.stopping:
             try:
-                more = await self._round(producer, lease)
+                if not is_taken:
+                    await self._take_over(producer)
+                    is_taken = True
+                more = await self._round(producer)
             except (DatabaseUnavailable, BrokerUnavailable) as error:
                 away = "database" if isinstance(error, DatabaseUnavailable) else "broker"
                 self._wait_for(f"the {away}: {error}")
+                await self.woken.wait(pauses.next())
+                continue
+            except ProducerFenced as error:
+                # By whoever holds the slot now; or the log has lost or timed out what it knew of this producer.
+                is_taken = False
+                _log.warning("relay: slot %d: %s", self.number, error)
+                await self.woken.wait(pauses.next())
+                continue
+            except TransactionsRefused as error:
+                self._wait_for(f"the log's permission: {error}")
                 await self.woken.wait(pauses.next())
                 continue
             except LeaseLost as error:
@@ -160,38 +128,71 @@ class RelaySlot:
             pauses.reset()
             self._wait_for(None)
             if not more:
-                await self.woken.wait(self._parts.poll_seconds)
+                self.is_idle = True
+                await self.woken.wait()
+                self.is_idle = False
 
-    async def _round(self, producer: RecordProducer, lease: SlotLease) -> bool:
+    async def _take_over(self, producer: TransactionalProducer) -> None:
+        """Raises LeaseLost when somebody has taken the slot while the log was asked."""
+        await producer.take_over()
+        self.blocked.clear()
+        self._shown = ()
+        await self._write_blocked(())
+
+    def _held(self) -> SlotLease:
+        if self.lease is None:
+            raise LeaseLost(f"slot {self.number} of the outbox was taken over")
+        return self.lease
+
+    async def _write_blocked(self, rows: Sequence[BlockedRow]) -> None:
+        parts = self._parts
+        held = self._held()
+        async with parts.database.transaction() as connection:
+            lease = await parts.leases.renew(connection, held, parts.lease_seconds)
+            if lease is None:
+                raise LeaseLost(
+                    f"slot {self.number} of the outbox: held with lease epoch {held.lease_epoch}, taken over"
+                )
+            await parts.blocked_rows.replace(connection, self.number, rows)
+        self.lease = lease
+
+    async def _round(self, producer: TransactionalProducer) -> bool:
         """One batch; True when more may be waiting."""
         parts = self._parts
         # Blocked rows stay in front: they are read again each time, and must not be all that is read.
         limit = BATCH_MAX + self.blocked.held
         async with parts.database.reading() as connection:
             rows = await parts.outbox.claim(connection, self.number, limit)
+            if self._shown:
+                self.blocked.try_now(await parts.blocked_rows.retries(connection, self.number))
         ready = self.blocked.ready(rows)
-        if not ready:
-            return False
-        begun = time.monotonic()
-        outcomes = await producer.publish([_outgoing(row) for row in ready])
-        if any(isinstance(outcome, PublishRefused) for outcome in outcomes):
-            outcomes = await self._singly(producer, ready, outcomes)
-        done = [
-            PublishedRow(row.sequence, row.id, outcome.topic, outcome.partition, outcome.offset)
-            for row, outcome in zip(ready, outcomes, strict=True)
-            if isinstance(outcome, Published)
-        ]
-        await self._delete(lease, done)
-        self._count(done, time.monotonic() - begun)
-        unavailable = next((outcome for outcome in outcomes if isinstance(outcome, BrokerUnavailable)), None)
+        done: list[PublishedRow] = []
+        unavailable: BrokerUnavailable | None = None
+        if ready:
+            begun = time.monotonic()
+            outcomes = await producer.publish([_outgoing(row) for row in ready])
+            if any(isinstance(outcome, PublishRefused) for outcome in outcomes):
+                outcomes = await self._singly(producer, ready, outcomes)
+            done = [
+                PublishedRow(row.sequence, row.id, outcome.topic, outcome.partition, outcome.offset)
+                for row, outcome in zip(ready, outcomes, strict=True)
+                if isinstance(outcome, Published)
+            ]
+            await self._delete(done)
+            self._count(done, time.monotonic() - begun)
+            unavailable = next((outcome for outcome in outcomes if isinstance(outcome, BrokerUnavailable)), None)
+        if (blocked := self.blocked.rows()) != self._shown:
+            await self._write_blocked(blocked)
+            self._shown = blocked
         if unavailable is not None:
             raise unavailable
         return len(rows) == limit and bool(done)
 
-    async def _delete(self, lease: SlotLease, done: Sequence[PublishedRow]) -> None:
+    async def _delete(self, done: Sequence[PublishedRow]) -> None:
         """Deletes what is in the log; while the database is away it tries again, since publishing again is worse."""
         pauses = Backoff(0.1, 5.0)
         while done:
+            lease = self._held()
             try:
                 async with self._parts.database.transaction() as connection:
                     await self._parts.outbox.delete(connection, self.number, lease.lease_epoch, done)
@@ -204,7 +205,7 @@ class RelaySlot:
                 return
 
     async def _singly(
-        self, producer: RecordProducer, rows: Sequence[OutboxRow], outcomes: Sequence[PublishOutcome]
+        self, producer: TransactionalProducer, rows: Sequence[OutboxRow], outcomes: Sequence[PublishOutcome]
     ) -> list[PublishOutcome]:
         """
         Finds out which rows the log refuses: it refuses a request as a whole, also for one record in it.
@@ -237,9 +238,9 @@ class RelaySlot:
 
     def _wait_for(self, what: str | None) -> None:
         if what is not None and self.waiting_for is None:
-            _log.warning("relay: waiting for %s", what)
+            _log.warning("relay: slot %d: waiting for %s", self.number, what)
         elif what is None and self.waiting_for is not None:
-            _log.info("relay: going on")
+            _log.info("relay: slot %d: going on", self.number)
         self.waiting_for = what
 
 

@@ -5,7 +5,7 @@ Algorithm   murmur2 with the seed 0x9747b28c, made positive, modulo the number: 
             librdkafka's `murmur2_random`. So services in other languages agree on the partition of a key.
 """
 
-SLOTS = 1
+SLOTS = 4
 """Slots of the outbox: how many relays can publish at the same time, each the keys of its slot."""
 
 _SEED = 0x9747B28C

@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from eventbus.transport.partitioning import SLOTS
 from tests.crash.checker import Told, faults_at_any_moment, faults_at_rest
 from tests.crash.kill_points import KillPlan
-from tests.crash.service import Message, ServiceSettings, main
-from tests.crash.world import World, outbox, read_world
+from tests.crash.service import SERVICE, Message, ServiceSettings, main
+from tests.crash.world import World, end_transactions, outbox, read_world
 
 ACCOUNTS: Final = 12
 DIES_SECONDS_MAX: Final = 30.0
@@ -91,7 +92,8 @@ class Crash:
         return read_world(self.bootstrap, self.settings.database_url)
 
     def assert_sound(self) -> None:
-        """What a kill has left, before anything goes on."""
+        """What a kill has left, before anything goes on but what the broker would do by itself."""
+        end_transactions(self.bootstrap, [f"eventbus.{SERVICE}.{slot}" for slot in range(SLOTS)])
         faults = faults_at_any_moment(self.world(), self.told)
         assert not faults, "\n".join([*faults, *self.kills()[-1:], self.words])
         self.doubt()

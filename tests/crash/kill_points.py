@@ -21,7 +21,7 @@ from eventbus.handlers import Invocation
 from eventbus.projections import ProjectionRunner
 from eventbus.projections.progress import RebuildProgress
 from eventbus.projections.row_table import RowTable
-from eventbus.transport.kafka.producer import KafkaProducer
+from eventbus.transport.kafka.transactions import KafkaTransactionalProducer
 
 AsyncMethod = Callable[..., Awaitable[object]]
 Counts = Callable[[tuple[object, ...], object], bool]
@@ -116,7 +116,7 @@ def _result(_: tuple[object, ...], result: object) -> bool:
 PLACES: Final = {
     "command decided, nothing committed": [Place(Outbox, "add", _has(2))],
     "committed, not published": [Place(Outbox, "claim", _result)],
-    "published, not deleted": [Place(KafkaProducer, "publish", _result)],
+    "published, not deleted": [Place(KafkaTransactionalProducer, "publish", _result)],
     "deleted, not committed": [Place(Outbox, "delete", _has(4))],
     "message admitted, not handled": [Place(Inbox, "admit", _result)],
     "in the middle of a batch of handlers": [Place(Invocation, "__call__", _is_of("take_effect"))],

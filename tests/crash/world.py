@@ -9,12 +9,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 TOPICS: Final = ("accounts", "audits")
 _LOG_SECONDS_MAX: Final = 20.0
@@ -95,6 +96,19 @@ def number_of(data: str) -> int:
     number = json.loads(data)["number"]
     assert isinstance(number, int)
     return number
+
+
+def end_transactions(bootstrap: str, transactional_ids: Sequence[str]) -> None:
+    """Aborts what dead processes have left open, as their successor will: until then readers wait behind it."""
+
+    def end(transactional_id: str) -> None:
+        Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id}).init_transactions(
+            _LOG_SECONDS_MAX
+        )
+
+    with ThreadPoolExecutor() as threads:
+        for _ in threads.map(end, transactional_ids):
+            pass
 
 
 def read_log(bootstrap: str) -> tuple[list[LogRecord], dict[tuple[str, int], int]]:

@@ -68,6 +68,7 @@ class KafkaTransactionalProducer:
         self._given_up = threading.Event()
         # The thread's own.
         self._producer: Producer | None = None
+        self._is_taken = False
         self._is_open = False
 
     async def take_over(self) -> None:
@@ -98,21 +99,35 @@ class KafkaTransactionalProducer:
             self._producer.poll(0)
 
     def _close(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None and self._is_open:
+        if self._is_open:
             # Otherwise readers wait behind it until the id is taken over.
             with suppress(KafkaException):
-                producer.abort_transaction(_ABORT_AT_CLOSE_SECONDS)
+                self._live().abort_transaction(_ABORT_AT_CLOSE_SECONDS)
+        self._drop()
+
+    def _drop(self) -> None:
+        """
+        Lets the client go, here in the thread, since taking librdkafka down can block. No frame keeps it in a local
+        variable: the traceback of an error would bring it to the event loop, to be taken down there.
+        """
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self._producer, self._is_taken, self._is_open = None, False, False
+
+    def _live(self) -> Producer:
+        if self._producer is None:
+            raise ProducerFenced(f"transactional id {self._transactional_id!r} has not been taken over yet")
+        return self._producer
 
     def _take_over(self) -> None:
         # A client that was fenced never works again, and whether this one was need not be known.
-        self._producer, self._is_open = None, False
-        producer = Producer({**self._options, "error_cb": self._connection.error}, logger=self._logger)
+        self._drop()
+        self._producer = Producer({**self._options, "error_cb": self._connection.error}, logger=self._logger)
         try:
-            self._again(producer.init_transactions)
+            self._again(lambda seconds: self._live().init_transactions(seconds))
         except KafkaException as raised:
             raise self._not_taken(raised.args[0]) from raised
-        self._producer = producer
+        self._is_taken = True
 
     def _not_taken(self, error: KafkaError) -> Exception:
         if error.code() in _NOT_ALLOWED:
@@ -128,15 +143,14 @@ class KafkaTransactionalProducer:
         )
 
     def _publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
-        producer = self._producer
-        if producer is None:
+        if not self._is_taken:
             raise ProducerFenced(f"transactional id {self._transactional_id!r} has not been taken over yet")
         outcomes: dict[int, PublishOutcome] = {}
         places: list[Place] = [
             (record.topic, at if record.key is None else record.key) for at, record in enumerate(records)
         ]
         try:
-            self._write(producer, records, list(range(len(records))), places, outcomes)
+            self._write(records, list(range(len(records))), places, outcomes)
         except BrokerUnavailable as error:
             for at in range(len(records)):
                 outcomes.setdefault(at, error)
@@ -144,7 +158,6 @@ class KafkaTransactionalProducer:
 
     def _write(
         self,
-        producer: Producer,
         records: Sequence[OutgoingRecord],
         left: Sequence[int],
         places: Sequence[Place],
@@ -153,7 +166,7 @@ class KafkaTransactionalProducer:
         """Transactions until one is committed with all that is not refused of those *left*."""
         while left:
             attempt = _Attempt()
-            error = self._transaction(producer, records, left, places, attempt)
+            error = self._transaction(records, left, places, attempt)
             if error is not None and not attempt.refused:
                 topics = {records[at].topic for at in left}
                 if error.code() not in REFUSED:
@@ -162,7 +175,7 @@ class KafkaTransactionalProducer:
                     # It says not which of the topics it is about.
                     for topic in sorted(topics):
                         own = [at for at in left if records[at].topic == topic]
-                        self._write(producer, records, own, places, outcomes)
+                        self._write(records, own, places, outcomes)
                     return
                 attempt.refused = {at: _refusal(error, records[at].topic) for at in left}
             outcomes.update(attempt.refused)
@@ -183,7 +196,6 @@ class KafkaTransactionalProducer:
 
     def _transaction(
         self,
-        producer: Producer,
         records: Sequence[OutgoingRecord],
         left: Sequence[int],
         places: Sequence[Place],
@@ -191,38 +203,38 @@ class KafkaTransactionalProducer:
     ) -> KafkaError | None:
         """One transaction; None when it is committed, the error for which it was aborted otherwise."""
         try:
-            producer.begin_transaction()
+            self._live().begin_transaction()
             self._is_open = True
             refused: set[Place] = set()
             for at in left:
                 if places[at] in refused:
                     continue
-                found = self._queue(producer, records[at], partial(attempt.delivered, at))
+                found = self._queue(records[at], partial(attempt.delivered, at))
                 if found is not None:
                     attempt.refused[at] = _refusal(found, records[at].topic)
                     refused.add(places[at])
-            self._again(producer.commit_transaction)
+            self._again(lambda seconds: self._live().commit_transaction(seconds))
             self._is_open = False
         except KafkaException as raised:
             error: KafkaError = raised.args[0]
             if _is_end(error):
                 raise ProducerFenced(self._words(error)) from raised
-            self._abort(producer)
+            self._abort()
             return error
         return None
 
     def _queue(
-        self, producer: Producer, record: OutgoingRecord, delivered: Callable[[KafkaError | None, Message], None]
+        self, record: OutgoingRecord, delivered: Callable[[KafkaError | None, Message], None]
     ) -> KafkaError | None:
         """Queues a record; an error when it is refused here and now."""
         while True:
             self._stop_when_given_up()
             try:
-                producer.produce(
+                self._live().produce(
                     record.topic, record.value, record.key, headers=list(record.headers), on_delivery=delivered
                 )
             except BufferError:
-                producer.poll(_POLL_SECONDS)
+                self._live().poll(_POLL_SECONDS)
             except KafkaException as raised:
                 error: KafkaError = raised.args[0]
                 if error.code() not in REFUSED:
@@ -231,9 +243,9 @@ class KafkaTransactionalProducer:
             else:
                 return None
 
-    def _abort(self, producer: Producer) -> None:
+    def _abort(self) -> None:
         try:
-            self._again(producer.abort_transaction)
+            self._again(lambda seconds: self._live().abort_transaction(seconds))
         except KafkaException as raised:
             raise ProducerFenced(self._words(raised.args[0])) from raised
         self._is_open = False

@@ -101,12 +101,12 @@ async def test_a_broken_rule_leaves_nothing(app: Application) -> None:
 
 
 async def test_status_tells_what_runs(app: Application) -> None:
-    """Both consumers run, the relay holds its slot, nothing waits."""
+    """Both consumers run, the relay holds every slot, nothing waits."""
     with anyio.fail_after(20):
         while not (status := await app.status())["ready"]:
             await anyio.sleep(0.05)
     assert [consumer["name"] for consumer in status["consumers"]] == [app.name, "balances"]
-    assert status["relay"]["slots"] == [0]
+    assert status["relay"]["slots"] == [0, 1, 2, 3]
     assert status["dead_letters"] == {}
     assert status["problem"] is None
 

@@ -29,7 +29,7 @@ async def main(directory: Path, seconds: float) -> None:
         await transport.start()
         await transport.ensure_topics({"payments": 12})
         consumer = Consumer(transport, delivery(database, take), instance_id=member.instance_id)
-        relay = Relay(database, Outbox(), SlotLeases(), transport, member.instance_id)
+        relay = Relay(database, Outbox(), SlotLeases(), transport, member.instance_id, service="shop")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consumer.run)
             tasks.start_soon(relay.run)
