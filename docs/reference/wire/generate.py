@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from broker.handlers.table import TABLE
 from broker.wire.apis import APIS, Api
 from broker.wire.declaration import MAX_VERSION, NO_VERSIONS, Field, Message, Versions, fields_of
 from broker.wire.messages import FAMILIES, request_class, response_class
@@ -24,9 +25,9 @@ The broker speaks the Kafka protocol. Each message is declared once in `broker/w
 versions; at the first message of a version, its codec is compiled from the declaration (`broker/wire/codec_source.py`).
 The pages below are written from the declarations by `python docs/reference/wire/generate.py`.
 
-*Declared* is not *served*: a running broker advertises the APIs that it has handlers for. Ranges are those of
-Apache Kafka 4.3.1. Produce is advertised from version 0, which librdkafka before 2.11.1 looks for before it turns
-compression on.
+*Declared* is not *served*: a running broker advertises the APIs that it has handlers for, as the table below says; the
+others come with access control and quotas. Ranges are those of Apache Kafka 4.3.1. Produce is advertised from version
+0, which librdkafka before 2.11.1 looks for before it turns compression on.
 
 ## How a declaration is read
 
@@ -87,7 +88,8 @@ def message_section(message: type[Message]) -> str:
 def api_section(api: Api) -> str:
     """Both messages of an API."""
     flexible = "never flexible" if api.flexible_from is None else f"flexible from v{api.flexible_from}"
-    head = f"## {api.name}, key {int(api.key)}: v{api.lowest} to v{api.highest}, {flexible}\n"
+    served = "" if api.key in TABLE else "; not served"
+    head = f"## {api.name}, key {int(api.key)}: v{api.lowest} to v{api.highest}, {flexible}{served}\n"
     return "\n".join([head, message_section(request_class(api.key)), message_section(response_class(api.key))])
 
 
@@ -105,10 +107,12 @@ def index_page() -> str:
     """The index with the table of APIs."""
     rows = [
         f"| {int(api.key)} | [{api.name}]({FAMILIES[api.key]}.md) | {api.lowest}-{api.highest} "
-        f"| {'never' if api.flexible_from is None else api.flexible_from} |"
+        f"| {'never' if api.flexible_from is None else api.flexible_from} | {'yes' if api.key in TABLE else 'no'} |"
         for api in APIS.values()
     ]
-    return INDEX + "\n".join(["", "| key | API | versions | flexible from |", "|---|---|---|---|", *rows, ""])
+    return INDEX + "\n".join(
+        ["", "| key | API | versions | flexible from | served |", "|---|---|---|---|---|", *rows, ""]
+    )
 
 
 def pages() -> dict[str, str]:
