@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 
 from eventbus.config import EmbeddedBroker, load_settings
@@ -20,4 +21,6 @@ async def main(directory: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    # A test run in the background of a shell has SIGINT ignored, and its children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(main(*sys.argv[1:]))
