@@ -6,10 +6,13 @@ from pathlib import Path
 
 
 def write_ready_file(path: Path, *, host: str, port: int, pid: int) -> None:
-    """Writes {"host", "port", "pid"} beside *path* and renames it there. Raises OSError."""
+    """Writes {"host", "port", "pid"} beside *path* and renames it there. Raises OSError, which names *path*."""
     beside = path.with_name(f".{path.name}.{pid}")
-    beside.write_text(json.dumps({"host": host, "port": port, "pid": pid}) + "\n", encoding="utf-8")
-    os.replace(beside, path)  # noqa: PTH105  # Path.replace is the same; os.replace says atomic
+    try:
+        beside.write_text(json.dumps({"host": host, "port": port, "pid": pid}) + "\n", encoding="utf-8")
+        os.replace(beside, path)  # noqa: PTH105  # Path.replace is the same; os.replace says atomic
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def remove_ready_file(path: Path, pid: int) -> None:

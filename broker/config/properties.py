@@ -20,8 +20,10 @@ def read_properties(path: Path) -> dict[str, str]:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path}: cannot be read as a properties file: {error}") from error
+    except OSError as error:
+        raise InvalidConfig(f"{path}: {error.strerror}; give a properties file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfig(f"{path}: is not UTF-8 at byte {error.start}; give a properties file") from error
     texts: dict[str, str] = {}
     joined = ""
     for number, line in enumerate(lines, start=1):

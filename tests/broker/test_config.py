@@ -139,7 +139,7 @@ def test_a_bad_properties_file_is_refused_with_the_line(tmp_path: Path) -> None:
     file.write_text("num.partitions=3\nnonsense\n")
     with pytest.raises(InvalidConfig, match=r"line 2: 'nonsense': expected key=value"):
         read_properties(file)
-    with pytest.raises(InvalidConfig, match=r"absent\.properties: cannot be read"):
+    with pytest.raises(InvalidConfig, match=r"absent\.properties: No such file"):
         read_properties(tmp_path / "absent.properties")
 
 

@@ -107,7 +107,7 @@ REFUSALS = {
     "wrong type": (["--set", "num.partitions=many"], "num.partitions=many"),
     "out of range": (["--set", "num.partitions=0"], "num.partitions=0"),
     "no value": (["--set", "num.partitions"], "KEY=VALUE"),
-    "missing file": (["--config", "/nowhere/broker.properties"], "/nowhere/broker.properties"),
+    "missing file": (["--config", "/nowhere/broker.properties"], "/nowhere/broker.properties: No such file"),
     "no port": (["--listen", "localhost"], "HOST:PORT"),
     "port too large": (["--listen", "127.0.0.1:70000"], "0 to 65535"),
     "unknown host": (["--listen", "no-such-host.invalid:0"], "no-such-host.invalid"),
@@ -116,7 +116,7 @@ REFUSALS = {
     "advertised wildcard": (["--listen", "0.0.0.0:0", "--advertise", "0.0.0.0:9"], "--advertise"),
     "other protocol": (["--set", "listeners=SSL://127.0.0.1:0"], "PLAINTEXT://HOST:PORT"),
     "unknown argument": (["--data", "x"], "--data"),
-    "ready file": (["--listen", "127.0.0.1:0", "--ready-file", "/nowhere/ready"], "/nowhere"),
+    "ready file": (["--listen", "127.0.0.1:0", "--ready-file", "/nowhere/ready"], "/nowhere/ready: No such file"),
 }
 
 
