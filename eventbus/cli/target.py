@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -45,7 +46,7 @@ def load_application(reference: str | None) -> "Application":
         raise InvalidConfiguration("Say which application: --app module:attribute, or EVENTBUS_APP.")
     module_name, colon, attribute = reference.partition(":")
     if not (module_name and colon and attribute):
-        raise InvalidConfiguration(f"--app {reference} is not module:attribute, such as order_service.service:app.")
+        raise InvalidConfiguration(f"{reference} is not module:attribute, such as order_service.service:app.")
     directory = str(Path.cwd())
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -54,14 +55,25 @@ def load_application(reference: str | None) -> "Application":
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
             raise InvalidConfiguration(
-                f"--app {reference}: there is no module {error.name}, neither in {directory} nor installed."
+                f"{reference}: there is no module {error.name}, neither in {directory} nor installed."
             ) from None
         raise
-    found: object = getattr(module, attribute, None)
+    if not hasattr(module, attribute):
+        raise InvalidConfiguration(f"{reference}: there is no {attribute} in {module_name}{_hint(module)}")
+    found: object = getattr(module, attribute)
     if not isinstance(found, Application):
-        kind = "no such attribute" if found is None else f"{type(found).__name__}, not an eventbus.Application"
-        raise InvalidConfiguration(f"--app {reference}: {attribute} in {module_name} is {kind}.")
+        raise InvalidConfiguration(
+            f"{reference}: {attribute} is {type(found).__name__}, not an eventbus.Application{_hint(module)}"
+        )
     return found
+
+
+def _hint(module: ModuleType) -> str:
+    """The applications that are there, after a wrong name."""
+    from eventbus.application import Application
+
+    names = [name for name, value in vars(module).items() if isinstance(value, Application)]
+    return f": is {' or '.join(f'{module.__name__}:{name}' for name in names)} meant?" if names else "."
 
 
 @asynccontextmanager
