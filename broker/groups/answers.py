@@ -6,13 +6,12 @@ from broker.groups.values import Decision, JoinAnswer, JoinResult, Store, Stored
 
 
 class Answers:
-    """Decisions in their order. Every parked ticket is answered once, or dropped with its connection."""
+    """Decisions in their order. Every parked ticket is answered once."""
 
-    __slots__ = ("_decisions", "_parked")
+    __slots__ = ("_decisions",)
 
     def __init__(self) -> None:
         self._decisions: list[Decision] = []
-        self._parked: dict[int, str] = {}
 
     def store(self, group: StoredGroup) -> None:
         self._decisions.append(Store(group))
@@ -27,25 +26,22 @@ class Answers:
         # A client that lost patience and asks again; its earlier request must not stay without an answer.
         self.join(member, JoinResult(error=ErrorCode.REBALANCE_IN_PROGRESS, member_id=member.id), now)
         member.join = ticket
-        self._parked[ticket] = member.id
 
     def park_sync(self, member: Member, ticket: int) -> None:
         member.sync = ticket
-        self._parked[ticket] = member.id
 
     def join(self, member: Member, result: JoinResult, now: float) -> None:
         """Answers the member's parked join, if it has one; its session begins anew."""
         if member.join is not None:
             self.join_at_once(member.join, result)
-            del self._parked[member.join]
             member.join = None
+            member.is_new = False
             member.heard(now)
 
     def sync(self, member: Member, result: SyncResult, now: float) -> None:
         """Answers the member's parked sync, if it has one; its session begins anew."""
         if member.sync is not None:
             self.sync_at_once(member.sync, result)
-            del self._parked[member.sync]
             member.sync = None
             member.heard(now)
 
@@ -53,10 +49,6 @@ class Answers:
         """Answers whatever is parked for the member with *error*."""
         self.join(member, JoinResult(error=error, member_id=member.id), now)
         self.sync(member, SyncResult(error=error), now)
-
-    def drop(self, ticket: int) -> str | None:
-        """Forgets a ticket whose connection has closed; the member that it was parked for."""
-        return self._parked.pop(ticket, None)
 
     def take(self) -> list[Decision]:
         """What has been decided since the last time."""

@@ -74,7 +74,7 @@ class ClassicGroups:
         if group is None:
             group = self.begin(request.group_id, at)
         new_id = self._new_member_id(request.client_id if request.instance_id is None else request.instance_id)
-        ticket = self._waiting.join(request.group_id, owner, on_complete)
+        ticket = self._waiting.join(owner, on_complete)
         self._carry_out(group, group.join(request, new_id, ticket, at), at)
         self._tidy(group)
 
@@ -88,7 +88,7 @@ class ClassicGroups:
         elif assigned > self._config.group_assignment_max_bytes:
             on_complete(SyncResult(error=ErrorCode.INVALID_REQUEST))
         else:
-            ticket = self._waiting.sync(request.group_id, owner, on_complete)
+            ticket = self._waiting.sync(owner, on_complete)
             self._carry_out(group, group.sync(request, ticket, at), at)
 
     def heartbeat(
@@ -111,15 +111,13 @@ class ClassicGroups:
         self._tidy(group)
         return LeaveResult(ErrorCode.NONE, tuple(left))
 
-    def detach(self, owner: Hashable, at: Moment) -> int:
-        """Drops what waits for *owner*, whose connection has closed; how many requests that were."""
-        dropped = self._waiting.detach(owner)
-        for group_id, ticket in dropped:
-            group = self._groups.get(group_id)
-            if group is not None:
-                group.drop(ticket, at)
-                self._alarms.set(group_id, group.next_deadline())
-        return len(dropped)
+    def detach(self, owner: Hashable) -> int:
+        """
+        Nobody gets the answers that *owner*, whose connection has closed, waited for; how many requests that were.
+
+        The groups go on as if it were there (see `broker.groups.state`).
+        """
+        return self._waiting.detach(owner)
 
     def stop(self) -> None:
         """Answers everything that waits; the members find their groups again when the broker is back."""

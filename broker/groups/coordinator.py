@@ -148,7 +148,7 @@ class GroupCoordinator:
 
     def detach(self, owner: Hashable) -> int:
         """Drops what waits for *owner*, whose connection has closed; how many requests that were."""
-        return self._classic.detach(owner, self._moment())
+        return self._classic.detach(owner)
 
     # offsets
 

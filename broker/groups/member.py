@@ -1,6 +1,11 @@
 """One member of a classic group."""
 
+from typing import Final
+
 from broker.groups.values import JoinedMember, JoinRequest, MemberDescription, StoredMember
+
+NEW_MEMBER_JOIN_S: Final = 300.0
+"""How long the first join of a member may wait."""
 
 
 class Member:
@@ -9,6 +14,9 @@ class Member:
 
     `join` and `sync` are the tickets of its parked requests. While one is parked the member lives on it: its session is
     not counted. Otherwise it has until `session_deadline` (monotonic seconds) to be heard of.
+
+    `is_new` until its first join is answered: that join waits for NEW_MEMBER_JOIN_S at most, so that clients that ask,
+    give up and ask again as strangers do not pile up in a rebalance that takes long (Kafka's rule and number).
     """
 
     __slots__ = (
@@ -17,6 +25,7 @@ class Member:
         "client_id",
         "id",
         "instance_id",
+        "is_new",
         "join",
         "protocols",
         "rebalance_timeout_ms",
@@ -31,8 +40,9 @@ class Member:
         self.assignment = b""
         self.join: int | None = None
         self.sync: int | None = None
+        self.is_new = True
         self.update(request)
-        self.session_deadline = now + self.session_timeout_ms / 1000
+        self.heard(now)
 
     @classmethod
     def restored(cls, stored: StoredMember, protocol_type: str, protocol: str | None, now: float) -> "Member":
@@ -49,6 +59,8 @@ class Member:
         )
         member = cls(stored.member_id, request, now)
         member.assignment = stored.assignment
+        member.is_new = False
+        member.heard(now)
         return member
 
     def update(self, request: JoinRequest) -> None:
@@ -62,11 +74,13 @@ class Member:
 
     def heard(self, now: float) -> None:
         """Starts the session anew."""
-        self.session_deadline = now + self.session_timeout_ms / 1000
+        self.session_deadline = now + (NEW_MEMBER_JOIN_S if self.is_new else self.session_timeout_ms / 1000)
 
     @property
-    def is_parked(self) -> bool:
-        return self.join is not None or self.sync is not None
+    def expires_at(self) -> float | None:
+        """When the member is out if nothing is heard of it; None while it lives on a parked request."""
+        lives_on_a_request = self.join is not None or self.sync is not None
+        return None if lives_on_a_request and not self.is_new else self.session_deadline
 
     def joined(self, protocol: str | None) -> JoinedMember:
         return JoinedMember(self.id, self.instance_id, self.metadata(protocol))

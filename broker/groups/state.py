@@ -12,8 +12,9 @@ The classic group protocol as a state machine: events and the time go in, decisi
   go when they do not sync either.
 - The leader, and nobody else, brings the assignments; they are stored before anybody is told. So one generation has
   one assignment.
-- A request that has to wait is parked under a ticket. Each ticket is answered exactly once, or dropped because its
-  connection closed: the member then has its session to be heard of again.
+- A request that has to wait is parked under a ticket. Each ticket is answered exactly once. Whether anybody is still
+  there to read the answer is nothing that the group knows: who has joined and was killed counts as joined, so that the
+  others go on at once, and its session, which begins with the answer, ends it.
 - Static members (KIP-345): a join under a known instance id takes the place of the member before, whose id is fenced
   from then on (FENCED_INSTANCE_ID). In a Stable group that is no rebalance, as long as protocol and topics stay.
 
@@ -180,23 +181,9 @@ class Group:
             self._somebody_left(at)
         return left, self._answers.take()
 
-    def drop(self, ticket: int, at: Moment) -> None:
-        """The connection that waited for *ticket* has closed: nobody gets its answer, the member has its session."""
-        member_id = self._answers.drop(ticket)
-        if member_id is None:
-            return
-        member = self._who[member_id]
-        if member.join == ticket:
-            member.join = None
-        else:
-            member.sync = None
-        member.heard(at.now)
-
     def tick(self, at: Moment) -> list[Decision]:
         """Carries out whatever is due: sessions, promised ids, the ends of the two phases of a rebalance."""
-        expired = [
-            each.id for each in self._who.members.values() if not each.is_parked and each.session_deadline <= at.now
-        ]
+        expired = [member_id for member_id, expires_at in self._expiries() if expires_at <= at.now]
         for member_id in expired:
             self._remove(member_id, at)
         forgotten = [member_id for member_id, deadline in self._pending.items() if deadline <= at.now]
@@ -243,7 +230,7 @@ class Group:
 
     def next_deadline(self) -> float | None:
         """When `tick` has something to do next, in monotonic seconds."""
-        deadlines = [each.session_deadline for each in self._who.members.values() if not each.is_parked]
+        deadlines = [expires_at for _, expires_at in self._expiries()]
         deadlines.extend(self._pending.values())
         if self.state is GroupState.PREPARING_REBALANCE:
             deadlines.append(self._timers.joining_until())
@@ -456,6 +443,10 @@ class Group:
             self._answers.sync(member, self._assigned(member), at.now)
 
     # the small steps
+
+    def _expiries(self) -> list[tuple[str, float]]:
+        """(member id, monotonic seconds) of the members whose time is counted."""
+        return [(each.id, when) for each in self._who.members.values() if (when := each.expires_at) is not None]
 
     def _not_current(self, member_id: str, instance_id: str | None, generation: int) -> ErrorCode | None:
         """Why a request does not come from a member of this generation; None when it does."""

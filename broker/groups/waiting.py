@@ -10,14 +10,12 @@ from broker.groups.values import JoinAnswer, JoinResult, SyncAnswer, SyncResult
 
 @dataclass(frozen=True, slots=True)
 class _Join:
-    group_id: str
     owner: Hashable
     on_complete: Callable[[JoinResult], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sync:
-    group_id: str
     owner: Hashable
     on_complete: Callable[[SyncResult], None]
 
@@ -40,29 +38,28 @@ class WaitingRequests:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, group_id: str, owner: Hashable, on_complete: Callable[[JoinResult], None]) -> int:
-        return self._issue(_Join(group_id, owner, on_complete))
+    def join(self, owner: Hashable, on_complete: Callable[[JoinResult], None]) -> int:
+        return self._issue(_Join(owner, on_complete))
 
-    def sync(self, group_id: str, owner: Hashable, on_complete: Callable[[SyncResult], None]) -> int:
-        return self._issue(_Sync(group_id, owner, on_complete))
+    def sync(self, owner: Hashable, on_complete: Callable[[SyncResult], None]) -> int:
+        return self._issue(_Sync(owner, on_complete))
 
     def answer(self, answer: JoinAnswer | SyncAnswer) -> None:
         """Gives the answer to whoever holds its ticket, if anybody still does."""
         match answer, self._use_up(answer.ticket):
-            case JoinAnswer(_, result), _Join(_, _, on_complete):
+            case JoinAnswer(_, result), _Join(_, on_complete):
                 on_complete(result)
-            case SyncAnswer(_, result), _Sync(_, _, on_complete):
+            case SyncAnswer(_, result), _Sync(_, on_complete):
                 on_complete(result)
             case _:
                 pass
 
-    def detach(self, owner: Hashable) -> list[tuple[str, int]]:
-        """(group id, ticket) of everything that waited for *owner* and now does not."""
-        return [
-            (waiting.group_id, ticket)
-            for ticket in sorted(self._by_owner.get(owner, ()))
-            if (waiting := self._use_up(ticket)) is not None
-        ]
+    def detach(self, owner: Hashable) -> int:
+        """Uses up every ticket of *owner*; how many there were."""
+        tickets = list(self._by_owner.get(owner, ()))
+        for ticket in tickets:
+            self._use_up(ticket)
+        return len(tickets)
 
     def refuse_all(self, error: ErrorCode) -> None:
         """Answers everything with *error*."""

@@ -1,5 +1,7 @@
 """How members are lost: silence, goodbye, a closed connection, a sync that never comes."""
 
+import pytest
+
 from broker.errors import ErrorCode
 from broker.groups import JoinRequest, JoinResult, LeavingMember
 from tests.broker.groups.harness import REBALANCE_MS, SESSION_MS, Client, World, stable
@@ -120,23 +122,80 @@ def test_a_member_does_not_expire_while_its_join_waits() -> None:
     assert (waiting.joins[-1].error, waiting.generation) == (ErrorCode.NONE, 2)
 
 
-def test_a_closed_connection_gets_no_answer_and_its_member_expires() -> None:
-    """Whoever has the connection's place now must not receive the join's answer; the member has its session."""
+@pytest.mark.parametrize("instance_id", [None, "i"])
+def test_who_is_killed_while_it_joins_counts_as_joined_until_its_session_ends(instance_id: str | None) -> None:
+    """The others go on at once with their share, nobody gets its answer, and its session begins with that answer."""
     world = World()
-    present, gone = Client(world, "a", session_timeout_ms=50_000), Client(world, "b")
+    present = Client(world, "a", session_timeout_ms=50_000)
+    killed = Client(world, "b", instance_id=instance_id)
     stable(world, present)
-    gone.join()
-    answers = len(gone.joins)
-    gone.disconnect()
+    killed.join()
+    answers = len(killed.joins)
+    killed.disconnect()
+    world.advance(SESSION_MS * 2)
+    present.join().sync({present.member_id: b"half"})
+    assert (present.generation, len(present.joins[-1].members), present.syncs[-1].assignment) == (2, 2, b"half")
+    world.advance(SESSION_MS - 1)
+    assert present.heartbeat() is ErrorCode.NONE
+    world.advance(1)
+    assert present.heartbeat() is ErrorCode.REBALANCE_IN_PROGRESS
     present.join()
-    assert present.generation == 1
+    assert (present.generation, len(present.joins[-1].members)) == (3, 1)
+    assert len(killed.joins) == answers
+
+
+@pytest.mark.parametrize("instance_id", [None, "i"])
+def test_who_is_killed_while_it_syncs_has_its_share_until_its_session_ends(instance_id: str | None) -> None:
+    """It is not missing from the second phase either; its session begins with the leader's assignments."""
+    world = World()
+    leader = Client(world, "a", session_timeout_ms=50_000)
+    killed = Client(world, "b", instance_id=instance_id)
+    stable(world, leader)
+    killed.join()
+    leader.join()
+    killed.sync()
+    killed.disconnect()
+    world.advance(SESSION_MS * 2)
+    leader.sync({})
+    assert (world.state(), killed.syncs) == ("Stable", [])
+    world.advance(SESSION_MS - 1)
+    assert leader.heartbeat() is ErrorCode.NONE
+    world.advance(1)
+    assert leader.heartbeat() is ErrorCode.REBALANCE_IN_PROGRESS
+    leader.join()
+    assert (leader.generation, len(leader.joins[-1].members)) == (3, 1)
+
+
+def test_a_leader_that_is_killed_while_it_joins_is_waited_for_until_its_session_ends() -> None:
+    """Only it can bring assignments; after its session another one leads."""
+    world = World()
+    leader, follower = Client(world, "a"), Client(world, "b", session_timeout_ms=50_000)
+    stable(world, leader, follower)
+    leader.join()
+    leader.disconnect()
+    follower.join().sync()
+    assert (follower.generation, follower.leads, len(follower.syncs)) == (3, False, 1)
     world.advance(SESSION_MS)
-    assert (present.generation, len(present.joins[-1].members)) == (2, 1)
-    assert len(gone.joins) == answers
+    assert follower.syncs[-1].error is ErrorCode.REBALANCE_IN_PROGRESS
+    follower.join()
+    assert follower.leads
+
+
+def test_the_first_join_of_a_member_waits_for_five_minutes_at_most() -> None:
+    """Who is killed and comes again as a stranger leaves no crowd in a rebalance that takes an hour."""
+    world = World()
+    slow = Client(world, "a", session_timeout_ms=1_800_000, rebalance_timeout_ms=3_600_000)
+    newcomer = Client(world, "b", rebalance_timeout_ms=3_600_000)
+    stable(world, slow)
+    newcomer.join()
+    world.advance(299_999)
+    assert len(newcomer.joins) == 1
+    world.advance(1)
+    assert newcomer.joins[-1].error is ErrorCode.UNKNOWN_MEMBER_ID
 
 
 def test_a_member_may_come_back_over_another_connection() -> None:
-    """Within its session a dropped member joins again under its id."""
+    """Its join over the new connection takes the place of the one whose answer nobody would read."""
     world = World()
     present, back = Client(world, "a", session_timeout_ms=50_000), Client(world, "b")
     stable(world, present)

@@ -212,13 +212,6 @@ ALLOWED: tuple[Allowed, ...] = (
         "outcome",
         lambda finding: finding.difference.theirs == "no answer" and "error_code=27" in repr(finding.difference.ours),
     ),
-    Allowed(
-        "A member whose connection ends while it waits to join has its session timeout to come back, and the others "
-        "wait for it; Apache Kafka counts it as joined.",
-        "JoinGroup",
-        "outcome",
-        lambda finding: finding.difference.ours == "no answer",
-    ),
     # Transactions
     Allowed(
         "A filter by duration leaves out transactional ids without a transaction; Apache Kafka counts them as endless.",
