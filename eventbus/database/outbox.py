@@ -242,3 +242,8 @@ def outbox_values(row: OutboxRow) -> tuple[Value, ...]:
         row.stream_version,
         row.created_at,
     )
+
+
+def outbox_mapping(row: OutboxRow) -> dict[str, Value]:
+    """The row as SQLAlchemy's insert into the table takes it, on any connection."""
+    return dict(zip(_COLUMNS, outbox_values(row), strict=True))

@@ -2,6 +2,7 @@
 Streams of events, and the transaction in which a message's effects happen.
 """
 
+from eventbus.store.event_outbox import EventOutbox
 from eventbus.store.event_store import EventStore
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.snapshots import Snapshot, Snapshots
@@ -15,6 +16,7 @@ __all__ = [
     "Appended",
     "CategoryCursor",
     "CommandRepeated",
+    "EventOutbox",
     "EventStore",
     "Expect",
     "ExpectedVersion",

@@ -1,0 +1,77 @@
+"""`outbox.add()` in a transaction of the caller's own, and its rows as Debezium's EventRouter reads them."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from eventbus.database import Database, Outbox
+from eventbus.messages import Event
+from eventbus.store import EventOutbox
+from eventbus.transport.partitioning import slot_of
+
+pytestmark = pytest.mark.anyio
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Shipped(Event, name="Shipped"):
+    number: int
+
+
+async def test_an_event_goes_with_the_callers_asynchronous_transaction(database: Database) -> None:
+    """Committed with it, rolled back with it."""
+    outbox = EventOutbox("shop")
+    with pytest.raises(RuntimeError, match="no"):
+        async with database.transaction() as connection:
+            await outbox.add(connection, Shipped(number=1), topic="orders", key="o-1")
+            raise RuntimeError("no")
+    async with database.transaction() as connection:
+        session = AsyncSession(bind=connection)
+        await session.execute(select(1))
+        id = await outbox.add(session, Shipped(number=2), topic="orders", key="o-1")
+        await session.commit()
+    async with database.reading() as connection:
+        (row,) = await Outbox().claim(connection, slot_of(b"o-1"), 10)
+    assert (row.id, row.topic, row.key, row.type) == (id, "orders", "o-1", "Shipped")
+    assert dict(row.headers)["ce_source"] == "shop"
+
+
+@on_sqlite
+async def test_an_event_goes_with_the_callers_synchronous_session(database: Database) -> None:
+    """With SQLAlchemy's own engine and an ORM session, without an event loop."""
+    engine = create_engine(f"sqlite:///{database.name}")
+    with Session(engine) as session, session.begin():
+        session.execute(select(1))
+        id = EventOutbox("shop").add(session, Shipped(number=3), topic="orders", key=None)
+    engine.dispose()
+    async with database.reading() as connection:
+        (row,) = await Outbox().claim(connection, 0, 10)
+    assert (row.id, row.key, row.aggregateid) == (id, None, id)
+
+
+@on_sqlite
+async def test_outside_of_a_transaction_it_is_refused(database: Database) -> None:
+    """With words that say how to begin one."""
+    engine = create_engine(f"sqlite:///{database.name}")
+    with Session(engine) as session, pytest.raises(RuntimeError, match=r"Shipped.*session\.begin"):
+        EventOutbox("shop").add(session, Shipped(number=1), topic="orders", key=None)
+    engine.dispose()
+
+
+@on_sqlite
+async def test_change_data_capture_finds_debezium_s_columns(database: Database) -> None:
+    """Id, aggregatetype, aggregateid, type and payload route a row as the EventRouter does, without the framework."""
+    async with database.transaction() as connection:
+        id = await EventOutbox("shop").add(connection, Shipped(number=7), topic="orders", key="o-7")
+    with closing(sqlite3.connect(Path(database.name))) as plain:
+        captured = plain.execute("SELECT id, aggregatetype, aggregateid, type, payload, headers FROM eventbus_outbox")
+        ((event_id, aggregate_type, aggregate_id, type_, payload, headers),) = captured.fetchall()
+    # route.topic.replacement=${routedByValue}, table.field.event.key=aggregateid, the id as header "id".
+    assert (event_id, aggregate_type, aggregate_id, type_) == (id, "orders", "o-7", "Shipped")
+    assert json.loads(payload) == {"number": 7}
+    assert dict(json.loads(headers))["ce_id"] == id
