@@ -469,8 +469,7 @@ class BrokerConfig:
         1,
         at_least=1,
         kafka_default=50,
-        documentation="Partitions of __consumer_offsets, over which groups are spread. "
-        "One broker gains nothing by more.",
+        documentation="Partitions of __consumer_offsets; all groups are kept in the first, others stay empty.",
     )
     offsets_topic_segment_bytes: int = integer(
         "offsets.topic.segment.bytes",
@@ -503,7 +502,7 @@ class BrokerConfig:
         1,
         at_least=1,
         kafka_default=50,
-        documentation="Partitions of __transaction_state.",
+        documentation="Partitions of __transaction_state; all ids are kept in the first, others stay empty.",
     )
     transaction_state_log_segment_bytes: int = integer(
         "transaction.state.log.segment.bytes",

@@ -160,7 +160,9 @@ class ConfigKey:
         return value
 
     def _refused(self, text: str) -> InvalidConfig:
-        return InvalidConfig(f"{self.name}={text}: expected {self.valid_values()} (default {self.text(self.default)})")
+        default = self.text(self.default)
+        shown = "unset" if default is None else default or "empty"
+        return InvalidConfig(f"{self.name}={text}: expected {self.valid_values()} (default {shown})")
 
 
 @dataclass(frozen=True, slots=True)

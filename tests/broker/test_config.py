@@ -38,6 +38,10 @@ def test_the_broker_listens_on_the_loopback_unless_told_otherwise() -> None:
         ({"zzz": "1"}, "unknown broker key zzz: docs/reference/configuration.md lists the keys"),
         ({"num.partitions": "0"}, "num.partitions=0: expected a whole number from 1 upwards (default 1)"),
         ({"num.partitions": "many"}, "num.partitions=many: expected a whole number from 1 upwards (default 1)"),
+        (
+            {"log.retention.ms": "soon"},
+            "log.retention.ms=soon: expected a whole number from -1 upwards (default unset)",
+        ),
         ({"num.partitions": "2147483648"}, "num.partitions=2147483648: expected a whole number"),
         ({"auto.create.topics.enable": "yes"}, "auto.create.topics.enable=yes: expected true, false (default true)"),
         ({"log.cleanup.policy": "shred"}, "log.cleanup.policy=shred: expected compact, delete"),
