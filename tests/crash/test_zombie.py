@@ -2,6 +2,7 @@
 
 import time
 
+from tests.crash.checker import repeats_in
 from tests.crash.driver import Crash, Service
 from tests.crash.service import PARTITIONS, REBUILD_LEASE_SECONDS
 
@@ -29,6 +30,24 @@ def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash) -> 
                 assert other.hear(), crash.words
                 assert zombie.hear(), crash.words
             crash.assert_sound_at_rest()
+            zombie.stop()
+        other.stop()
+
+
+def test_a_relay_that_wakes_up_too_late_publishes_nothing(crash: Crash) -> None:
+    """Frozen between claiming and publishing, past its lease: its producers have been fenced in the log."""
+    with crash.service() as other:
+        other.await_ready()
+        with crash.service(crash.plan_to_freeze("committed, not published")) as zombie:
+            zombie.feed_until_frozen(other)
+            other.send(crash.new_commands(40))
+            other.await_receipts()
+            crash.assert_sound_at_rest()
+            zombie.thaw()
+            zombie.await_words("was taken over")
+            other.send(crash.new_commands(20))
+            other.await_receipts()
+            assert repeats_in(crash.assert_sound_at_rest()) == 0
             zombie.stop()
         other.stop()
 
