@@ -391,14 +391,17 @@ REPEATS = Scenario(
         Ask(sync("g", "a", assigned=["a", "b"]), versions=[3]),
         Receive("second"),
         Receive("first", seconds_max=0.5),
-        # A waiting member's connection goes away.
+        # A waiting member's connection goes away: it counts as joined.
         Ask(join("d"), versions=[3], learn=learn_member("a")),
         Ask(sync("d", "a", assigned=["a"]), versions=[3]),
-        Ask(join("d"), versions=[3], connection="gone", wait=False),
+        Ask(join("d"), versions=[9], learn=learn_member("b")),
+        Ask(join("d", "b"), versions=[9], connection="gone", wait=False),
         Settle(described("d"), _is_preparing, version=6),
         Drop("gone"),
-        Ask(join("d", "a"), versions=[3], connection="stays", wait=False),
-        Receive("stays", seconds_max=1),
+        Ask(join("d", "a"), versions=[3], learn=learn_member("a")),
+        Ask(sync("d", "a", assigned=["a", "b"]), versions=[3]),
+        Ask(heartbeat("d", "a"), versions=[4]),
+        Ask(described("d"), versions=[6]),
     ],
 )
 
