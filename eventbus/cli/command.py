@@ -7,7 +7,7 @@ Imports       typer and nothing else up here: what a command needs is imported w
 """
 
 import sys
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -25,9 +25,26 @@ eventbus.Application; those that need only the database also by --database URL (
 NAME. Settings come from the environment, as the service's own do.
 """
 
-app = typer.Typer(
-    help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"eventbus {version('eventbus-msa')}")
+        raise typer.Exit
+
+
+@app.callback(help=_HELP)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """The options of `eventbus` itself."""
+
+
 app.command("run", epilog=run.EXAMPLE)(run.run)
 app.add_typer(projections.app, name="projections")
 app.add_typer(dead_letters.app, name="dead-letters")

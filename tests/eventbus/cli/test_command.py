@@ -6,6 +6,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import anyio
@@ -223,6 +224,12 @@ def test_wrong_input_is_one_sentence_and_code_2(tmp_path: Path, arguments: list[
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+def test_version_is_the_distributions(tmp_path: Path) -> None:
+    """The one that pip shows."""
+    result = eventbus(tmp_path, "--version")
+    assert (result.returncode, result.stdout) == (0, f"eventbus {version('eventbus-msa')}\n")
 
 
 def test_an_unknown_command_is_code_2(tmp_path: Path) -> None:
