@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from broker.config import BROKER_KEYS, TOPIC_KEYS, ConfigKey
+from broker.config import BROKER_KEYS, KEPT_KEYS, TOPIC_KEYS, ConfigKey
 
 PAGE = Path(__file__).parent / "reference" / "configuration.md"
 
@@ -25,17 +25,29 @@ Names, types, defaults and ranges are Kafka's (4.3); where they are not, the row
 - **ours**: Kafka does not have the key.
 - **Kafka: …**: Kafka's default, where ours is another.
 - **kept only**: stored and answered to whoever asks, without an effect here.
+
+So a configuration that was written for Apache Kafka is understood. Two things in it are refused, with words: a key that
+nobody knows, and a key that asks for a protection that is not here (`ssl.*`, `sasl.*`, `security.*`, `listener.name.*`,
+`authorizer.class.name`, `super.users`, classes of policies and quotas, `config.providers`).
 """
 
 
 def render() -> str:
     """The whole page."""
-    topic_keys = [key for key in TOPIC_KEYS.values() if not key.internal]
-    return "\n".join((HEAD, *_section("Broker keys", BROKER_KEYS.values()), *_section("Topic keys", topic_keys)))
+    acting = [key for key in BROKER_KEYS.values() if key.name not in KEPT_KEYS]
+    return "\n".join(
+        (
+            HEAD,
+            *_section("Broker keys", acting),
+            *_section("Topic keys", TOPIC_KEYS.values()),
+            *_section("Broker keys of Apache Kafka that are kept only", KEPT_KEYS.values()),
+        )
+    )
 
 
 def _section(title: str, keys: Iterable[ConfigKey]) -> list[str]:
-    return [f"## {title}", "", "| key | default | takes | meaning |", "|---|---|---|---|", *map(_row, keys), ""]
+    rows = [_row(key) for key in keys if not key.internal]
+    return [f"## {title}", "", "| key | default | takes | meaning |", "|---|---|---|---|", *rows, ""]
 
 
 def _row(key: ConfigKey) -> str:

@@ -6,6 +6,7 @@ Configuration: Kafka's keys and defaults for the broker and for topics, typed, w
 """
 
 from broker.config.broker import BROKER_KEYS, BrokerConfig
+from broker.config.kept import KEPT_KEYS
 from broker.config.keys import (
     ConfigEntry,
     ConfigKey,
@@ -19,6 +20,7 @@ from broker.config.topic import TOPIC_KEYS, TopicConfig
 
 __all__ = [
     "BROKER_KEYS",
+    "KEPT_KEYS",
     "TOPIC_KEYS",
     "BrokerConfig",
     "ConfigEntry",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.config.kept import KEPT_KEYS
 from broker.config.keys import (
     LONG_MAX,
     ConfigEntry,
@@ -22,6 +23,7 @@ from broker.config.keys import (
     unknown_key,
     words,
 )
+from broker.config.refused import is_protective, refuse_protection
 
 _LONG = ConfigType.LONG
 _KIBI = 1024
@@ -54,9 +56,20 @@ class BrokerConfig:
     log_dirs: str = text(
         "log.dirs",
         "",
-        documentation="The one directory that holds everything; --data-dir sets it.",
+        documentation="The one directory that holds everything; --data-dir sets it. Unset: log.dir.",
     )
-    node_id: int = integer("node.id", 1, at_least=0, documentation="The id by which clients know this broker.")
+    log_dir: str = text(
+        "log.dir",
+        "",
+        kafka_default="/tmp/kafka-logs",  # noqa: S108 (told, not used)
+        documentation="Stands in for log.dirs when that is not set.",
+    )
+    node_id: int = integer(
+        "node.id", 1, at_least=0, documentation="The id by which clients know this broker. Unset: broker.id."
+    )
+    broker_id: int = integer(
+        "broker.id", -1, at_least=-1, documentation="Stands in for node.id when that is not set, unless it is -1."
+    )
 
     # connections
     socket_request_max_bytes: int = integer(
@@ -515,14 +528,28 @@ class BrokerConfig:
 
     @classmethod
     def parse(cls, texts: Mapping[str, str]) -> "BrokerConfig":
-        """The configuration with *texts* (key → value) set. Raises InvalidConfig for the first bad one."""
+        """
+        The configuration with *texts* (key → value) set. Raises InvalidConfig for the first bad one.
+
+        Keys that are only kept are checked, too. Keys that ask for a protection that is not here are refused.
+        """
         values: dict[str, Any] = {}  # Any: each value has just been parsed to its field's type
         for name, given in texts.items():
             key = BROKER_KEYS.get(name)
-            if key is None:
+            if key is not None:
+                value = key.parse(given)
+                if name not in KEPT_KEYS:
+                    values[key.attribute] = value
+            elif is_protective(name):
+                refuse_protection(name, given)
+            else:
                 raise unknown_key(name, BROKER_KEYS, "broker")
-            values[key.attribute] = key.parse(given)
+        values.setdefault("log_dirs", values.get("log_dir", ""))
+        if values.get("broker_id", -1) >= 0:
+            values.setdefault("node_id", values["broker_id"])
         config = cls(**values, set_keys=dict(texts))
+        if "," in config.log_dirs:
+            raise InvalidConfig(f"log.dirs={config.log_dirs}: expected one directory, which holds everything")
         if config.group_min_session_timeout_ms > config.group_max_session_timeout_ms:
             raise InvalidConfig(
                 f"group.min.session.timeout.ms={config.group_min_session_timeout_ms}: expected at most "
@@ -542,18 +569,20 @@ class BrokerConfig:
         key = BROKER_KEYS.get(name)
         if key is None:
             raise unknown_key(name, BROKER_KEYS, "broker")
-        return value_of(self, key)
+        if name not in KEPT_KEYS:
+            return value_of(self, key)
+        return key.parse(self.set_keys[name]) if name in self.set_keys else key.default
 
     def describe(self, names: Iterable[str] | None = None) -> list[ConfigEntry]:
-        """A row for each key of *names* that exists, or for all of them."""
-        wanted = BROKER_KEYS.values() if names is None else [BROKER_KEYS[name] for name in names if name in BROKER_KEYS]
-        return [self._entry(key) for key in wanted]
+        """A row for each key of *names* that exists and is not internal, or for all of them."""
+        keys = BROKER_KEYS.values() if names is None else [BROKER_KEYS[name] for name in names if name in BROKER_KEYS]
+        return [self._entry(key) for key in keys if not key.internal]
 
     def synonyms_of(self, names: Iterable[str]) -> tuple[ConfigSynonym, ...]:
         """What the broker keys *names* have to say, first those that were set, then those that have a default."""
         keys = [BROKER_KEYS[name] for name in names]
         told = [
-            ConfigSynonym(key.name, key.text(value_of(self, key)), ConfigSource.STATIC_BROKER_CONFIG)
+            ConfigSynonym(key.name, key.text(self.value(key.name)), ConfigSource.STATIC_BROKER_CONFIG)
             for key in keys
             if key.name in self.set_keys
         ]
@@ -568,7 +597,7 @@ class BrokerConfig:
         synonyms = self.synonyms_of(_FALLBACKS.get(key.name, (key.name,)))
         return ConfigEntry(
             name=key.name,
-            value=key.text(value_of(self, key)),
+            value=key.text(self.value(key.name)),
             source=ConfigSource.STATIC_BROKER_CONFIG if key.name in self.set_keys else ConfigSource.DEFAULT_CONFIG,
             read_only=True,
             type=key.type,
@@ -577,13 +606,14 @@ class BrokerConfig:
         )
 
 
-BROKER_KEYS: dict[str, ConfigKey] = keys_of(BrokerConfig)
+BROKER_KEYS: dict[str, ConfigKey] = {**keys_of(BrokerConfig), **KEPT_KEYS}
 
 _RETENTION = ("log.retention.ms", "log.retention.minutes", "log.retention.hours")
 _FALLBACKS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_RETENTION, _RETENTION),
     **dict.fromkeys(("log.roll.ms", "log.roll.hours"), ("log.roll.ms", "log.roll.hours")),
     **dict.fromkeys(("log.roll.jitter.ms", "log.roll.jitter.hours"), ("log.roll.jitter.ms", "log.roll.jitter.hours")),
+    "log.dirs": ("log.dirs", "log.dir"),
     "log.flush.interval.ms": ("log.flush.interval.ms", "log.flush.scheduler.interval.ms"),
 }
 

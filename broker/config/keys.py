@@ -36,6 +36,7 @@ class ConfigType(IntEnum):
     LONG = 5
     DOUBLE = 6
     LIST = 7
+    CLASS = 8
 
 
 class ConfigSource(IntEnum):
@@ -86,7 +87,7 @@ class ConfigKey:
                 return text.lower() == "true"
             case ConfigType.INT | ConfigType.SHORT | ConfigType.LONG | ConfigType.DOUBLE:
                 return self._parse_number(text)
-            case ConfigType.STRING:
+            case ConfigType.STRING | ConfigType.CLASS:
                 if self.one_of and text not in self.one_of:
                     raise self._refused(text)
                 return text
@@ -116,7 +117,7 @@ class ConfigKey:
         match self.type:
             case ConfigType.BOOLEAN:
                 return "true, false"
-            case ConfigType.STRING:
+            case ConfigType.STRING | ConfigType.CLASS:
                 return "any text"
             case ConfigType.LIST:
                 return "names separated by commas"

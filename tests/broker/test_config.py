@@ -50,6 +50,7 @@ def test_the_broker_listens_on_the_loopback_unless_told_otherwise() -> None:
             "log.cleaner.min.cleanable.ratio=nan: expected a number from 0 to 1",
         ),
         ({"compression.gzip.level": "0"}, "compression.gzip.level=0: expected a whole number from 1 to 9, or -1"),
+        ({"log.dirs": "/a,/b"}, "log.dirs=/a,/b: expected one directory"),
         ({"default.replication.factor": "3"}, "default.replication.factor=3: expected"),
         (
             {"group.min.session.timeout.ms": "5000", "group.max.session.timeout.ms": "4000"},
@@ -110,10 +111,63 @@ def test_a_description_tells_where_a_value_comes_from_and_what_is_next_in_line()
 def test_the_brokers_own_keys_are_described_as_read_only() -> None:
     """Its file and its command line are the only places to change them."""
     rows = {row.name: row for row in BrokerConfig.parse({"num.partitions": "12"}).describe()}
-    assert rows.keys() == BROKER_KEYS.keys()
+    assert rows.keys() == {key.name for key in BROKER_KEYS.values() if not key.internal}
     assert (rows["num.partitions"].value, rows["num.partitions"].source.name) == ("12", "STATIC_BROKER_CONFIG")
     assert rows["log.roll.ms"].value is None
     assert all(row.read_only for row in rows.values())
+
+
+def test_a_configuration_that_was_written_for_apache_kafka_is_understood() -> None:
+    """Keys that mean nothing here are checked, kept and described; what asks for no protection passes."""
+    config = BrokerConfig.parse(
+        {
+            "process.roles": "broker,controller",
+            "broker.id": "7",
+            "log.dir": "/data",
+            "num.network.threads": "5",
+            "controller.quorum.voters": "1@a:9093,2@b:9093",
+            "group.consumer.min.session.timeout.ms": "30000",
+            "unstable.api.versions.enable": "true",
+            "ssl.client.auth": "none",
+            "ssl.endpoint.identification.algorithm": "",
+        }
+    )
+    assert (config.node_id, config.log_dirs, config.value("num.network.threads")) == (7, "/data", 5)
+    rows = {row.name: row for row in config.describe()}
+    assert (rows["num.network.threads"].value, rows["num.network.threads"].source.name) == ("5", "STATIC_BROKER_CONFIG")
+    assert (rows["num.io.threads"].value, rows["num.io.threads"].source.name) == ("8", "DEFAULT_CONFIG")
+    assert not rows.keys() & {"unstable.api.versions.enable", "ssl.client.auth"}
+    with pytest.raises(InvalidConfig, match=r"num\.io\.threads=0: expected a whole number from 1 upwards"):
+        BrokerConfig.parse({"num.io.threads": "0"})
+
+
+def test_the_newer_name_of_a_key_wins_over_the_older_one() -> None:
+    """log.dirs over log.dir, node.id over broker.id; an id of -1 is none."""
+    texts = {"broker.id": "7", "node.id": "3", "log.dir": "/old", "log.dirs": "/new"}
+    config = BrokerConfig.parse(texts)
+    assert (config.node_id, config.log_dirs) == (3, "/new")
+    assert BrokerConfig.parse({"broker.id": "-1"}).node_id == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("ssl.keystore.password", "secret", "nothing is encrypted"),
+        ("ssl.client.auth", "required", "nothing is encrypted"),
+        ("security.inter.broker.protocol", "SASL_SSL", "nothing is encrypted"),
+        ("listener.name.inside.sasl.enabled.mechanisms", "PLAIN", "nothing is encrypted"),
+        ("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer", "no access rules"),
+        ("super.users", "User:admin", "no access rules"),
+        ("create.topic.policy.class.name", "com.example.Policy", "no code is loaded"),
+        ("config.providers", "env", "values are taken as they are written"),
+        ("config.providers.env.class", "com.example.Env", "values are taken as they are written"),
+    ],
+)
+def test_a_protection_that_is_not_here_is_refused_without_its_value(key: str, value: str, reason: str) -> None:
+    """Whoever sets such a key relies on it; the value may be a password."""
+    with pytest.raises(InvalidConfig, match=f"^{key}: .*{reason}") as refused:
+        BrokerConfig.parse({key: value})
+    assert value not in str(refused.value)
 
 
 def test_every_synonym_is_a_broker_key_with_the_same_default() -> None:
