@@ -50,7 +50,8 @@ def serve(arguments: ServeArguments) -> int:
     """Serves until SIGTERM or SIGINT; returns 0 after a clean stop. Raises Refused."""
     _log_to_standard_error()
     try:
-        config = BrokerConfig.parse(_settings(arguments))
+        texts = _settings(arguments)
+        config = BrokerConfig.parse(texts)
         listen = _listen_address(arguments, config)
         advertised = _advertised_address(arguments, config, listen)
     except (InvalidConfig, UnreadableAddress) as error:
@@ -61,6 +62,15 @@ def serve(arguments: ServeArguments) -> int:
         listening = bind(listen.host, listen.port)
     except AddressUnusable as error:
         raise Refused(str(error)) from error
+    port = int(listening.getsockname()[1])
+    advertised = Address(advertised.host, advertised.port or port)
+    # What was settled here is what DescribeConfigs is to tell.
+    settled = {
+        "listeners": f"{_PROTOCOL}{Address(listen.host, port)}",
+        "advertised.listeners": f"{_PROTOCOL}{advertised}",
+        "log.dirs": str(data_dir.absolute()),
+    }
+    config = BrokerConfig.parse({**texts, **settled})
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         settings = BrokerSettings(data_dir.absolute(), config, advertised.host, advertised.port)
         return runner.run(_serve(arguments, settings, listen, listening))

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource
 
 from broker.version import VERSION
 from broker.wire.messages.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
@@ -213,3 +214,14 @@ def test_sigusr1_applies_retention_at_once(tmp_path: Path) -> None:
             time.sleep(0.01)
         assert "retention and compaction asked for" in broker.log
         assert produce(client, "t", b"new") == 1
+
+
+def test_describe_configs_tells_where_the_broker_listens(tmp_path: Path) -> None:
+    """The port that was taken and the data directory are static configuration, as an admin client reads it."""
+    with running_broker(tmp_path / "data") as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        resource = ConfigResource(ConfigResource.Type.BROKER, "1")
+        found = admin.describe_configs([resource])[resource].result(10)
+        assert found["advertised.listeners"].value == f"PLAINTEXT://{broker.bootstrap}"
+        assert found["advertised.listeners"].source == ConfigSource.STATIC_BROKER_CONFIG.value
+        assert found["log.dirs"].value == str(tmp_path / "data")
