@@ -66,6 +66,10 @@ class DataDirectory:
         try:
             files.make_directory(path)
             lock = _take_lock(path)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UnusableDataDirectory(
+                f"data directory {path} cannot be used: there is a file, not a directory; choose another --data-dir"
+            ) from error
         except OSError as error:
             raise UnusableDataDirectory(
                 f"data directory {path} cannot be used: {error.strerror}; give this user write access,"
