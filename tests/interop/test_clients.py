@@ -2,10 +2,14 @@
 
 import base64
 import json
+import subprocess
+import time
 import uuid
+from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.interop.toolchain import go_program, need, node_program, run
 from tests.servers.broker_process import BrokerProcess
@@ -107,3 +111,40 @@ def test_kcat_lists_produces_and_consumes(broker: BrokerProcess) -> None:
         ]
     )
     assert len(grouped.splitlines()) == COUNT
+
+
+def test_two_kcat_members_share_a_group(broker: BrokerProcess, tmp_path: Path) -> None:
+    """The second joins while the first reads; between them they read everything, and each of them something."""
+    kcat = need("kcat", "kcat")
+    topic = f"kcat-two-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(10)
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "compression.type": "zstd"})
+    outputs = [tmp_path / "first", tmp_path / "second"]
+    members: list[subprocess.Popen[bytes]] = []
+    sent: list[bytes] = []
+
+    def produce_until(everybody_reads: int) -> None:
+        deadline = time.monotonic() + 40
+        while not all(output.stat().st_size for output in outputs[:everybody_reads]):
+            assert time.monotonic() < deadline, f"{everybody_reads} members were to read"
+            number = len(sent)
+            sent.append(b"value-%d" % number)
+            producer.produce(topic, sent[-1], partition=number % 4)
+            producer.flush(10)
+            time.sleep(0.02)
+
+    command = [kcat, "-b", broker.bootstrap, "-G", f"{topic}-group", "-X", "auto.offset.reset=earliest", "-u", "-q"]
+    try:
+        for number, output in enumerate(outputs, start=1):
+            with output.open("wb") as written:
+                members.append(subprocess.Popen([*command, "-f", "%s\n", topic], stdout=written, stderr=written))
+            produce_until(number)
+        deadline = time.monotonic() + 20
+        while (read := {line for output in outputs for line in output.read_bytes().splitlines()}) != set(sent):
+            assert time.monotonic() < deadline, f"{len(read)} of {len(sent)} read"
+            time.sleep(0.05)
+    finally:
+        for member in members:
+            member.terminate()
+            member.wait(10)
