@@ -99,8 +99,7 @@ async def open_database(
     else:
         raise InvalidConfiguration(
             "Say which database: --app module:attribute, --database URL, --service NAME, or their environment "
-            "variables "
-            "EVENTBUS_APP and EVENTBUS_DATABASE_URL."
+            "variables EVENTBUS_APP and EVENTBUS_DATABASE_URL."
         )
     try:
         if not make:

@@ -35,11 +35,6 @@ def time_to_text(time: datetime) -> str:
     return _aware(time).astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def time_from_text(text: str) -> datetime:
-    """The time that `time_to_text` wrote."""
-    return datetime.fromisoformat(text)
-
-
 def _aware(time: datetime) -> datetime:
     if time.tzinfo is None:
         raise ValueError(f"{time.isoformat()} has no time zone: use an aware time, such as datetime.now(UTC)")

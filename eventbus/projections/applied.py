@@ -92,7 +92,6 @@ def _words(name: str, missing: _Missing, events: int, timeout: float) -> str:
     if missing.unpublished:
         return (
             f"{missing.unpublished} of {events} events were not in the log after {timeout:g} s: the relay has not "
-            "published "
-            "them yet; `eventbus outbox status` shows what waits"
+            "published them yet; `eventbus outbox status` shows what waits"
         )
     return f"view {name!r} had not applied {missing.behind[0]} after {timeout:g} s"

@@ -137,8 +137,6 @@ class Filling:
         name = self._build.projection.projection_name
         return RebuildRefused(
             f"the rebuild of {name!r} stopped at {record.topic}-{record.partition} offset {record.offset}: {reason}. "
-            "The live "
-            "view is as it was. Mend the code and run it again, it goes on from here; or pass over what the live "
-            "view has "
-            f"among its dead letters, too: --skip-dead-letters"
+            "The live view is as it was. Mend the code and run it again, it goes on from here; or pass over what the "
+            "live view has among its dead letters, too: --skip-dead-letters"
         )

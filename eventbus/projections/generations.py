@@ -225,8 +225,7 @@ def check_version(projection: type[AnyProjection], *, live_version: int, generat
         raise SchemaOutdated(
             f"projection {name!r}: version {live_version} is live (generation {generation}), this code is version "
             f"{projection.projection_version}: build it beside the live one with `eventbus projections rebuild "
-            f"{name}`; "
-            "until then the release that made the live one can go on with it"
+            f"{name}`; until then the release that made the live one can go on with it"
         )
 
 

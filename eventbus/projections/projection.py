@@ -54,8 +54,7 @@ class Projection(AnyProjection):
             if table.foreign_keys:
                 raise DefinitionError(
                     f"{place}: table {table.name!r} has a foreign key: each generation's tables have names of their "
-                    "own, so it "
-                    "would point to a table that is not there; keep the column and leave the constraint out"
+                    "own, so it would point to a table that is not there; keep the column and leave the constraint out"
                 )
             if not table.primary_key.columns:
                 raise DefinitionError(

@@ -165,10 +165,8 @@ class Rebuild:
                 if (checkpoint.next_offset or 0) < start:
                     raise RebuildRefused(
                         f"projection {self._name!r} cannot be rebuilt from the log: "
-                        f"{partition.topic}-{partition.partition} "
-                        f"begins at offset {start}, what was before is gone (retention, or deleted records). The "
-                        "live view "
-                        "stays as it is"
+                        f"{partition.topic}-{partition.partition} begins at offset {start}, what was before is gone "
+                        "(retention, or deleted records). The live view stays as it is"
                     )
                 claimed[partition] = checkpoint
             skipped = await self._skipped(connection)
@@ -199,9 +197,8 @@ class Rebuild:
             return result
         raise RebuildRefused(
             f"the rebuild of {self._name!r} could not stop the live runners in {SWITCH_ATTEMPTS} attempts: its lease "
-            "of "
-            f"{self._lease_seconds:g} s runs out while it compares; run it again at a quieter time, or with a longer "
-            "lease"
+            f"of {self._lease_seconds:g} s runs out while it compares; run it again at a quieter time, or with a "
+            "longer lease"
         )
 
     async def _approach(self, work: _Work) -> None:
@@ -268,12 +265,9 @@ class Rebuild:
             )
             raise RebuildRefused(
                 f"the rebuild of {self._name!r} does not switch: at the same offsets its rows differ from the live "
-                "ones, in "
-                f"{shown}. The live view stays as it is, the new tables are kept to look at. If the code has changed "
-                "on "
-                f"purpose, raise version={work.build.version}; if not, its functions do not depend on their events "
-                "alone, or "
-                "somebody else has written the live rows"
+                f"ones, in {shown}. The live view stays as it is, the new tables are kept to look at. If the code has "
+                f"changed on purpose, raise version={work.build.version}; if not, its functions do not depend on their "
+                "events alone, or somebody else has written the live rows"
             )
         return tables
 

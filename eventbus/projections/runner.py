@@ -243,18 +243,14 @@ class ProjectionRunner:
         if next_offset is not None and next_offset < start:
             raise ForeignLog(
                 f"projection {self.name!r}: its checkpoint in {partition} is {next_offset}, and the log there begins "
-                "at "
-                f"{start}: {start - next_offset} offsets were deleted before it read them. Restore the topic from a "
-                "backup, "
-                "or drop the projection's rows and accept the gap"
+                f"at {start}: {start - next_offset} offsets were deleted before it read them. Restore the topic from a "
+                "backup, or drop the projection's rows and accept the gap"
             )
         if next_offset is not None and next_offset > end:
             raise ForeignLog(
-                f"projection {self.name!r}: its checkpoint in {partition} is {next_offset}, and the log there ends "
-                f"at {end}: "
-                "it has lost records, or is not the one that the rows came from. With the right log nothing has to "
-                "be done; "
-                f"otherwise `eventbus projections rebuild {self.name}` builds the rows from this one"
+                f"projection {self.name!r}: its checkpoint in {partition} is {next_offset}, and the log there ends at "
+                f"{end}: it has lost records, or is not the one that the rows came from. With the right log nothing "
+                f"has to be done; otherwise `eventbus projections rebuild {self.name}` builds the rows from this one"
             )
 
 

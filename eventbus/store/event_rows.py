@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import Direct, PostgresqlDriver
+from eventbus.database import PostgresqlDriver
 from eventbus.database.batches import BatchInsert, Value, sqlite_values
 from eventbus.database.dialects import is_sqlite
 from eventbus.database.tables import events
@@ -75,11 +75,6 @@ class Reading:
     async def on_postgresql(self, driver: PostgresqlDriver) -> Sequence[Row]:
         """The rows, by one round trip."""
         return await driver.fetch(self.postgresql, *self.arguments)
-
-    @property
-    def direct(self) -> Direct[Sequence[Row]]:
-        """The rows, read without SQLAlchemy."""
-        return Direct(self.on_sqlite, self.on_postgresql)
 
 
 def reading_of_stream(stream: str, after_version: int) -> Reading:
