@@ -32,6 +32,9 @@ test: $(READY) ## Run the tests that need nothing but Python
 test-interop: $(READY) ## Run the tests that need Java, Node, Go or Debian packages
 	$(BIN)/pytest -m interop
 
+soak: $(READY) ## Kill everything again and again: CYCLES (100) times a case; ONLY=… narrows it as pytest's -k does, CRASH_SEED=… repeats a run
+	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash $(if $(ONLY),-k '$(ONLY)') -s -v
+
 check: $(READY) ## Lint, format, strict types (mypy and basedpyright), import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,4 +50,4 @@ format: $(READY) ## Let ruff mend what it can
 clean: ## Remove .venv and everything that was built
 	rm -rf $(VENV) build dist .demo .interop *.egg-info samples/*/*.egg-info
 
-.PHONY: help setup demo test test-interop check format clean
+.PHONY: help setup demo test test-interop soak check format clean

@@ -5,9 +5,10 @@ import os
 import signal
 import time
 
+from tests.crash.cycles import cycles
 from tests.crash.driver import Crash, Service
 
-CYCLES = 10
+CYCLES = cycles(10)
 RETURNS_SECONDS_MAX = 10.0
 
 

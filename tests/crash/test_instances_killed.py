@@ -2,9 +2,10 @@
 
 import time
 
+from tests.crash.cycles import cycles
 from tests.crash.driver import Crash, Service
 
-CYCLES = 10
+CYCLES = cycles(10)
 
 
 def test_the_other_instance_goes_on_and_a_command_sent_to_both_is_handled_once(crash: Crash) -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from tests.crash.cycles import cycles
 from tests.crash.driver import Crash, Service
 from tests.crash.service import REBUILD_BATCH
 
-CYCLES = {"rebuild 30 %": 10, "rebuild 70 %": 10, "rebuild comparing": 3}
+CYCLES = {"rebuild 30 %": cycles(10), "rebuild 70 %": cycles(10), "rebuild comparing": cycles(3)}
 EVENTS = 6 * REBUILD_BATCH
 FED_SECONDS = 0.1
 

@@ -7,11 +7,12 @@ from contextlib import suppress
 import pytest
 
 from tests.crash.checker import repeats_in
+from tests.crash.cycles import cycles
 from tests.crash.driver import Crash
 from tests.crash.world import World
 
-CYCLES = 10
-CYCLES_ON_POSTGRESQL = 3
+CYCLES = cycles(10)
+CYCLES_ON_POSTGRESQL = cycles(3)
 
 # The point, and how often a run passes it at most before it dies there.
 CASES = {
