@@ -196,11 +196,12 @@ generations: Final = Table(
     Column("generation", Integer, nullable=False, doc="one build of the projection's tables"),
     Column("version", Integer, nullable=False, doc="the code's `version=` that builds it"),
     Column("fingerprint", Text, nullable=False, doc="the shape of its tables"),
-    Column("state", Text, nullable=False, doc="building, switching, live or old"),
-    Column("holder", Text, doc="the process that is building it"),
+    Column("state", Text, nullable=False, doc="building, built, switching, live, old, returning, abandoned or dropped"),
+    Column("holder", Text, doc="the process that is working on it"),
     Column("lease_expires_at", UtcTime, doc="from then on another may go on with it"),
     Column("created_at", UtcTime, nullable=False),
     Column("switched_at", UtcTime, doc="when it became live"),
+    Column("store_scan", Text, doc="JSON: how far it has been built from the event store; null: from the log alone"),
     PrimaryKeyConstraint("projection", "generation"),
     Index(
         "uq_eventbus_generations_live",
@@ -210,6 +211,15 @@ generations: Final = Table(
         sqlite_where=text("state = 'live'"),
     ),
     info={"doc": "The builds of each projection; one is live."},
+)
+
+paused_projections: Final = Table(
+    "eventbus_paused_projections",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("paused_by", Text, nullable=False, doc="user@host, or what the command was given"),
+    Column("paused_at", UtcTime, nullable=False),
+    info={"doc": "Projections that are not kept up to date until somebody resumes them."},
 )
 
 handler_starts: Final = Table(
