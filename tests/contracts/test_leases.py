@@ -1,8 +1,5 @@
-import pytest
-
-from tests.contracts.leases import SlotLeasesContract
+from eventbus.testing.contracts.leases import SlotLeasesContract
 
 
-@pytest.mark.anyio
 class TestSlotLeases(SlotLeasesContract):
     """On SQLite and on PostgreSQL."""

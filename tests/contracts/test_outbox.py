@@ -1,8 +1,5 @@
-import pytest
-
-from tests.contracts.outbox import OutboxContract
+from eventbus.testing.contracts.outbox import OutboxContract
 
 
-@pytest.mark.anyio
 class TestOutbox(OutboxContract):
     """On SQLite and on PostgreSQL."""

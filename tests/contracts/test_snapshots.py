@@ -1,8 +1,5 @@
-import pytest
-
-from tests.contracts.snapshots import SnapshotContract
+from eventbus.testing.contracts.snapshots import SnapshotContract
 
 
-@pytest.mark.anyio
 class TestSnapshots(SnapshotContract):
     """On SQLite and on PostgreSQL."""

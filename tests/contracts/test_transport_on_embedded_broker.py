@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from eventbus.testing.contracts.transactional_producer import TransactionalProducerContract
+from eventbus.testing.contracts.transport import TransportContract
 from eventbus.transport import KafkaTransport
-from tests.contracts.transactional_producer import TransactionalProducerContract
-from tests.contracts.transport import TransportContract
 from tests.servers.broker_process import BrokerProcess, running_broker
 
 

@@ -1,8 +1,5 @@
-import pytest
-
-from tests.contracts.unit_of_work import UnitOfWorkContract
+from eventbus.testing.contracts.unit_of_work import UnitOfWorkContract
 
 
-@pytest.mark.anyio
 class TestUnitOfWork(UnitOfWorkContract):
     """On SQLite and on PostgreSQL."""

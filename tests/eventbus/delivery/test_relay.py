@@ -14,9 +14,9 @@ from eventbus.database import Database, Outbox, OutboxRow, SlotLeases
 from eventbus.delivery import Relay
 from eventbus.messages import Metadata
 from eventbus.store import Transactions
+from eventbus.testing.contracts.transactional_producer import committed
 from eventbus.transport import IncomingRecord, KafkaTransport
 from eventbus.transport.partitioning import SLOTS
-from tests.contracts.transactional_producer import committed
 from tests.eventbus.delivery.service import Paid
 from tests.servers.broker_process import BrokerProcess
 

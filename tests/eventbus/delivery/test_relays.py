@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from eventbus.database import BlockedRows, Database, SlotLeases
+from eventbus.testing.contracts.transactional_producer import committed
 from eventbus.transport import KafkaTransport
-from tests.contracts.transactional_producer import committed
 from tests.eventbus.delivery.test_relay import add, is_empty, numbers_of, on_sqlite, relay, relaying, row, until
 
 pytestmark = pytest.mark.anyio

@@ -64,6 +64,8 @@ async def waiting(connection: AsyncConnection) -> list[OutboxRow]:
 class UnitOfWorkContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `transactions`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def transactions(self, database: Database) -> Transactions:
         return Transactions(database, "shop")

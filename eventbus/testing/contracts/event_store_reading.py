@@ -10,7 +10,7 @@ import pytest
 from eventbus.database import Database
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store import Append, Appended, CategoryCursor, EventStore, Expect, StoredEvent
-from tests.contracts.event_store import append, stored
+from eventbus.testing.contracts.event_store import append, stored
 
 BEGIN = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 """The time of stored(0); stored(n) is n seconds later."""
@@ -23,6 +23,8 @@ def at(expected: Expect, *events: StoredEvent, stream: str = "Order-1") -> Appen
 
 class EventStoreReadingContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `event_store`."""
+
+    pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def event_store(self) -> EventStore:

@@ -9,11 +9,13 @@ from sqlalchemy import text
 from eventbus.database import CommandInbox, Database
 from eventbus.errors import ConcurrencyConflict, DatabaseUnavailable
 from eventbus.store import CommandRepeated, EventStore, Expect, Transactions
-from tests.contracts.unit_of_work import Mailed, Placed, metadata, record, versions, waiting
+from eventbus.testing.contracts.unit_of_work import Mailed, Placed, metadata, record, versions, waiting
 
 
 class GroupCommitContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `transactions`."""
+
+    pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def transactions(self, database: Database) -> Transactions:

@@ -46,6 +46,8 @@ async def hold(database: Database, slot: int = 0) -> SlotLease:
 class OutboxContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `outbox`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def outbox(self) -> Outbox:
         return Outbox()

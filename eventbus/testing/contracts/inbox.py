@@ -11,6 +11,8 @@ from eventbus.database import CommandInbox, Database, Inbox
 class InboxContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `inbox`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def inbox(self) -> Inbox:
         return Inbox()
@@ -64,6 +66,8 @@ class InboxContract:
 
 class CommandInboxContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `commands`."""
+
+    pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def commands(self) -> CommandInbox:

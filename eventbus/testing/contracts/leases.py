@@ -14,6 +14,8 @@ EXPIRED = 0.0
 class SlotLeasesContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `leases`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def leases(self) -> SlotLeases:
         return SlotLeases()

@@ -39,6 +39,8 @@ def append(stream: str, expected_version: int, *events: StoredEvent) -> Append:
 class EventStoreContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `event_store`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def event_store(self) -> EventStore:
         return EventStore()
@@ -152,7 +154,7 @@ class EventStoreContract:
                     await event_store.append(
                         connection, [append("Order-0", 0), append("Order-1", 0, stored(), stored(), stored())]
                     )
-        assert (raised.value.stream, raised.value.actual) == ("Order-1", 1)
+                assert (raised.value.stream, raised.value.actual) == ("Order-1", 1)
         async with database.reading() as connection:
             assert len(await event_store.load(connection, "Order-1")) == 1
             assert await event_store.load(connection, "Order-0") == []

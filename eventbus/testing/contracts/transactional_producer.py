@@ -10,15 +10,16 @@ import anyio
 import pytest
 
 from eventbus.errors import PublishRefused
+from eventbus.testing.contracts.transport import LogServer, outgoing, topic_name
 from eventbus.transport import (
     IncomingRecord,
     OutgoingRecord,
     ProducerFenced,
     Published,
+    PublishOutcome,
     TopicPartition,
     Transport,
 )
-from tests.contracts.transport import LogServer, outgoing, topic_name
 
 
 async def committed(transport: Transport, topic: str) -> list[IncomingRecord]:
@@ -64,7 +65,7 @@ class TransactionalProducerContract:
         """Each outcome is where the record is, over several transactions, and records of a key keep their order."""
         producer = transport.transactional_producer(transactional_id)
         await producer.take_over()
-        outcomes = []
+        outcomes: list[PublishOutcome] = []
         for start in range(0, 500, 100):
             outcomes += await producer.publish(outgoing(topic, range(start, start + 100)))
         records = await committed(transport, topic)

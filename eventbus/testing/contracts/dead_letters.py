@@ -33,6 +33,8 @@ def letter(number: int, *, consumer: str = "service", handler: str | None = "han
 class DeadLettersContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `dead_letters`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def dead_letters(self) -> DeadLetters:
         return DeadLetters()
@@ -54,13 +56,14 @@ class DeadLettersContract:
         async with database.transaction() as connection:
             await dead_letters.add(connection, letters)
 
-            async def offsets(**filters: str) -> list[int]:
-                return [found.offset for found in await dead_letters.list(connection, **filters)]
-
-            assert await offsets() == [5, 4, 3, 2, 1, 0]
-            assert await offsets(consumer="service") == [5, 3, 2, 1, 0]
-            assert await offsets(consumer="service", handler="handlers.pay", topic="orders") == [3, 1]
-            assert [found.offset for found in await dead_letters.list(connection, limit=2)] == [5, 4]
+            every = await dead_letters.list(connection)
+            of_consumer = await dead_letters.list(connection, consumer="service")
+            filtered = await dead_letters.list(connection, consumer="service", handler="handlers.pay", topic="orders")
+            limited = await dead_letters.list(connection, limit=2)
+        assert [found.offset for found in every] == [5, 4, 3, 2, 1, 0]
+        assert [found.offset for found in of_consumer] == [5, 3, 2, 1, 0]
+        assert [found.offset for found in filtered] == [3, 1]
+        assert [found.offset for found in limited] == [5, 4]
 
     async def test_letters_are_counted_by_consumer(self, database: Database, dead_letters: DeadLetters) -> None:
         """Consumers without any are missing."""

@@ -16,6 +16,8 @@ LOG = LogPartition("cluster-1", "orders", "topic-id-1", 3)
 class CheckpointsContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `checkpoints`."""
 
+    pytestmark = pytest.mark.anyio
+
     @pytest.fixture
     def checkpoints(self) -> Checkpoints:
         return Checkpoints()
@@ -133,6 +135,8 @@ class CheckpointsContract:
 
 class HandlerStartsContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `starts`."""
+
+    pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def starts(self) -> HandlerStarts:

@@ -8,7 +8,7 @@ import pytest
 
 from eventbus.database import Database
 from eventbus.store import Snapshot, Snapshots, Transactions
-from tests.contracts.unit_of_work import metadata, record
+from eventbus.testing.contracts.unit_of_work import metadata, record
 
 
 def taken(stream_version: int, *, snapshot_version: int = 1, stream: str = "Order-1") -> Snapshot:
@@ -19,6 +19,8 @@ def taken(stream_version: int, *, snapshot_version: int = 1, stream: str = "Orde
 
 class SnapshotContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `snapshots`."""
+
+    pytestmark = pytest.mark.anyio
 
     @pytest.fixture
     def snapshots(self) -> Snapshots:
