@@ -53,6 +53,10 @@ class Unhandled:
     type: str | None
 
 
+Work = Incoming | Undecodable
+"""What a record is to the handlers that read it."""
+
+
 class Sorting:
     """The handlers of one application by event, and how records find them."""
 

@@ -1,0 +1,97 @@
+"""What becomes of records, told: counted for `status()`, said in the log, traced."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from eventbus.delivery.event_claim import EventClaim
+from eventbus.delivery.incoming import Call, Incoming, Work
+from eventbus.observability import (
+    EVENTS_DEAD_LETTERED,
+    EVENTS_HANDLED,
+    EVENTS_REPEATED,
+    EVENTS_RETRIED,
+    EVENTS_SKIPPED,
+    Counters,
+    process_span,
+)
+from eventbus.transport.port import IncomingRecord
+
+_log = logging.getLogger("eventbus.delivery")
+
+_UNKNOWN_TYPES_MAX: Final = 1000
+_LINKS_MAX: Final = 16
+
+
+class Outcomes:
+    """The outcomes of one service's event handlers."""
+
+    def __init__(self, service: str, counters: Counters) -> None:
+        self._service = service
+        self._counters = counters
+        self._unknown: set[str] = set()
+
+    def handled(self, types: Mapping[str, int], repeated: int = 0) -> None:
+        """So many events of each type have taken effect, and so many were repeats."""
+        for kind, count in types.items():
+            self._counters.add(EVENTS_HANDLED, count, type=kind)
+        if repeated:
+            self._counters.add(EVENTS_REPEATED, repeated)
+
+    def skipped(self, kind: str, record: IncomingRecord) -> None:
+        """Nothing here knows the type; said once a type."""
+        if kind not in self._unknown:
+            if len(self._unknown) >= _UNKNOWN_TYPES_MAX:
+                self._counters.add(EVENTS_SKIPPED, type="(others)")
+                return
+            self._unknown.add(kind)
+            _log.info(
+                "events of type %r are skipped, nothing here knows them (first: %s-%d offset %d)",
+                kind,
+                record.topic,
+                record.partition,
+                record.offset,
+            )
+        self._counters.add(EVENTS_SKIPPED, type=kind)
+
+    def failed(self, work: Incoming, call: Call, error: Exception, attempt: int, pause: float) -> None:
+        """A handler has failed and will be called again after *pause* seconds."""
+        definition = call.invocation.definition
+        self._counters.add(EVENTS_RETRIED, handler=definition.name)
+        _log.warning(
+            "handler %s failed at %s %s (%s-%d offset %d), attempt %d of %d, again in %.1f s: %s: %s",
+            definition.name,
+            work.envelope.type,
+            work.envelope.id,
+            work.record.topic,
+            work.record.partition,
+            work.record.offset,
+            attempt,
+            definition.options.attempts,
+            pause,
+            type(error).__name__,
+            error,
+        )
+
+    def dead(self, record: IncomingRecord, error: Exception, handler: str | None, attempts: int) -> None:
+        """The record has become a dead letter."""
+        self._counters.add(EVENTS_DEAD_LETTERED, handler=handler or "(undecodable)")
+        _log.error(
+            "%s-%d offset %d went to the dead letters: %s: %s: %s",
+            record.topic,
+            record.partition,
+            record.offset,
+            f"handler {handler} failed {attempts} times" if handler else "it cannot be decoded",
+            type(error).__name__,
+            error,
+        )
+
+    def span(self, claim: EventClaim, works: Sequence[Work]) -> AbstractContextManager[object]:
+        """Around the handling of *works*, linked to what created them."""
+        creators = dict.fromkeys(
+            work.envelope.traceparent for work in works if isinstance(work, Incoming) and work.envelope.traceparent
+        )
+        first = works[0].record.offset if works else claim.next_offset
+        links = tuple(creator for creator, _ in zip(creators, range(_LINKS_MAX), strict=False) if creator)
+        return process_span(claim.log.topic, self._service, claim.log.partition, first, len(works), links)
