@@ -8,15 +8,16 @@ Tasks
     the dispatcher  claims what was assigned, then begins a batch for each lane that is ready, `lanes_max` at a time
     the watch       compares the log's identity every few seconds: a topic that is deleted and made anew at once shows
                     in nothing else
-Doubt       after a lost connection, a fence or an odd answer everything is claimed again before more is applied: the
-            log's identity is compared, and reading begins at the checkpoints. What waited in the lanes is dropped
+Sharing     the group gives and takes partitions one by one: those that stay are worked on meanwhile
+Doubt       after a lost connection or an odd answer everything is claimed again before more is applied, after a fence
+            that partition: the log's identity is compared, and reading begins at the checkpoint. What waited is dropped
 Ending      a ForeignLog, or a group that refuses this member, ends this consumer, with its words in the log and in
             `status`; nothing else makes it end but `stop`
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -105,7 +106,8 @@ class Consumer:
         self._member: RecordConsumer | None = None
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._lanes: dict[TopicPartition, Lane] = {}
-        self._assignment: int | None = None
+        self._claiming = False
+        self._doubts = 0
         self._fences = Backoff(0.1, 5.0)
         self._dispatch = Wakeup()
         self._drained = Wakeup()
@@ -193,45 +195,47 @@ class Consumer:
             if not found.assigned and self._state == "starting":
                 # More members than partitions: this one stands by.
                 self._running()
-        if found.assigned is not None or found.doubtful:
-            self._doubt()
-        elif found.assignment == self._assignment:
-            for batch in found.batches:
-                lane = self._lanes.get(TopicPartition(batch.topic, batch.partition))
-                if lane is not None:
-                    lane.add(batch)
+        if found.doubtful:
+            self._doubts += 1
+            self._doubt(self._lanes.values())
+        for batch in found.batches:
+            lane = self._lanes.get(TopicPartition(batch.topic, batch.partition))
+            if lane is not None and lane.reading == batch.reading:
+                lane.add(batch)
         self._dispatch.set()
 
-    def _is_unclaimed(self) -> bool:
-        return self._assignment is None and bool(self._assigned) and not self._stopping
+    def _unclaimed(self) -> frozenset[TopicPartition]:
+        """What is assigned and not claimed, or has to be claimed again."""
+        if self._stopping:
+            return frozenset()
+        sure = {partition for partition, lane in self._lanes.items() if lane.reading is not None}
+        return self._assigned - sure
 
-    def _doubt(self) -> None:
-        """Nothing that has been read so far is applied any more, until everything has been claimed again."""
-        self._assignment = None
-        for lane in self._lanes.values():
-            lane.waiting.clear()
-            lane.position = 0
+    def _doubt(self, lanes: Iterable[Lane]) -> None:
+        """Nothing that has been read for these is applied any more, until they have been claimed again."""
+        for lane in lanes:
+            lane.doubt()
         self._drained.set()
         self._dispatch.set()
 
     async def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
         """The group takes partitions away: what is in flight on them is finished, or abandoned."""
         self._assigned -= partitions
-        self._doubt()
-        await self._settle([self._lanes[partition] for partition in partitions if partition in self._lanes])
-        await self._release({partition: self._lanes[partition] for partition in partitions & self._lanes.keys()})
+        lanes = {partition: self._lanes[partition] for partition in partitions if partition in self._lanes}
+        self._doubt(lanes.values())
+        await self._settle(list(lanes.values()))
+        await self._release(lanes)
 
     # The dispatcher.
 
     async def _work(self, member: RecordConsumer, tasks: TaskGroup) -> None:
         while not self._stopping:
             await self._dispatch.wait()
-            if self._is_unclaimed():
-                try:
-                    await self._claim(member)
-                except ForeignLog as error:
-                    self._end(str(error))
-            if self._assignment is not None and not self._stopping:
+            if not self._claiming and self._unclaimed():
+                # Beside the partitions that stay: those are worked on meanwhile.
+                self._claiming = True
+                tasks.start_soon(self._claim, member)
+            if not self._stopping:
                 self._begin_batches(member, tasks)
 
     def _begin_batches(self, member: RecordConsumer, tasks: TaskGroup) -> None:
@@ -275,7 +279,7 @@ class Consumer:
                 _log.info("consumer %s: %s; claiming again", self._subscription.name, error)
                 # Two members that both believe to be the owner must not take turns at full speed.
                 await anyio.sleep(self._fences.next())
-                self._doubt()
+                self._doubt([lane])
                 return
             except ForeignLog as error:
                 self._end(str(error))
@@ -294,13 +298,13 @@ class Consumer:
                 return
             await anyio.sleep(pauses.next())
             records = [record for record in records if record.offset >= lane.claim.next_offset]
-            if self._stopping or self._lanes.get(lane.partition) is not lane:
+            if self._stopping or lane.reading is None or self._lanes.get(lane.partition) is not lane:
                 return
 
     async def _watch(self) -> None:
         while not self._stopping:
             await anyio.sleep(_WATCH_SECONDS)
-            if self._assignment is None:
+            if not self._lanes:
                 continue
             try:
                 log = await self._transport.describe(self._subscription.topics)
@@ -312,43 +316,54 @@ class Consumer:
                 topic = log.topics.get(lane.partition.topic)
                 found = (log.cluster_id, None if topic is None else topic.topic_id)
                 if found != (lane.claim.log.cluster_id, lane.claim.log.topic_id):
-                    self._doubt()
-                    break
+                    self._doubt([lane])
 
     async def _claim(self, member: RecordConsumer) -> None:
-        """Claims every assigned partition and begins to read them; returns early when the assignment changes."""
-        await self._settle(list(self._lanes.values()))
-        await self._release(self._lanes)
+        """Claims what is assigned and not claimed, until nothing is left to claim, and begins to read it."""
         pauses = Backoff(0.1, 2.0)
-        while self._is_unclaimed():
-            assigned = self._assigned
-            claims: dict[TopicPartition, Claim] = {}
-            try:
-                log = await self._transport.describe(self._subscription.topics)
-                for partition in sorted(assigned):
-                    claims[partition] = await self._claim_one(log, partition)
-            except BrokerUnavailable:
-                # Said by the transport.
-                await anyio.sleep(pauses.next())
-                continue
-            except DatabaseUnavailable as error:
-                self._wait_for_database(error)
-                await anyio.sleep(pauses.next())
-                continue
-            except ForeignLog:
-                raise
-            except Exception as error:
-                self._fail_to_claim(error)
-                await anyio.sleep(pauses.next())
-                continue
-            if assigned != self._assigned:
-                continue
-            self._lanes = {partition: Lane(partition, claim) for partition, claim in claims.items()}
-            self._assignment = member.read_from({partition: claim.next_offset for partition, claim in claims.items()})
-            self._running()
-            self._say_where(log)
+        try:
+            while wanted := self._unclaimed():
+                doubtful = {partition: lane for partition, lane in self._lanes.items() if lane.reading is None}
+                await self._settle(list(doubtful.values()))
+                await self._release(doubtful)
+                if not await self._claim_these(member, wanted):
+                    await anyio.sleep(pauses.next())
             if self._claimed is not None:
                 self._claimed()
+        except ForeignLog as error:
+            self._end(str(error))
+        finally:
+            self._claiming = False
+            self._dispatch.set()
+
+    async def _claim_these(self, member: RecordConsumer, wanted: frozenset[TopicPartition]) -> bool:
+        """False when it has to be tried again. Raises ForeignLog."""
+        claims: dict[TopicPartition, Claim] = {}
+        doubts = self._doubts
+        try:
+            log = await self._transport.describe(self._subscription.topics)
+            for partition in sorted(wanted):
+                claims[partition] = await self._claim_one(log, partition)
+        except BrokerUnavailable:
+            # Said by the transport.
+            return False
+        except DatabaseUnavailable as error:
+            self._wait_for_database(error)
+            return False
+        except ForeignLog:
+            raise
+        except Exception as error:
+            self._fail_to_claim(error)
+            return False
+        if doubts != self._doubts:
+            return False
+        # What the group has taken away meanwhile is its next owner's.
+        mine = {partition: claim for partition, claim in claims.items() if partition in self._assigned}
+        number = member.read_from({partition: claim.next_offset for partition, claim in mine.items()})
+        self._lanes |= {partition: Lane(partition, claim, number) for partition, claim in mine.items()}
+        self._running()
+        self._say_where(log, mine)
+        return True
 
     async def _claim_one(self, log: LogDescription, partition: TopicPartition) -> Claim:
         topic = log.topics.get(partition.topic)
@@ -361,15 +376,15 @@ class Consumer:
         place = LogPartition(log.cluster_id, partition.topic, topic.topic_id, partition.partition)
         return await self._subscription.claim(place, offsets.start, offsets.end)
 
-    def _say_where(self, log: LogDescription) -> None:
+    def _say_where(self, log: LogDescription, claims: Mapping[TopicPartition, Claim]) -> None:
         ahead = sum(
-            max(0, log.topics[topic].partitions[number].end - lane.claim.next_offset)
-            for (topic, number), lane in self._lanes.items()
+            max(0, log.topics[topic].partitions[number].end - claim.next_offset)
+            for (topic, number), claim in claims.items()
         )
         _log.info(
             "consumer %s: %d partitions of %s, %d records to read",
             self._subscription.name,
-            len(self._lanes),
+            len(claims),
             ", ".join(self._subscription.topics),
             ahead,
         )

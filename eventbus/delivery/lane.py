@@ -17,6 +17,8 @@ class Lane:
 
     partition: TopicPartition
     claim: Claim
+    reading: int | None
+    """What its batches are marked with; None: in doubt, to be claimed again."""
     waiting: deque[IncomingRecord] = field(default_factory=deque[IncomingRecord])
     position: int = 0
     """The reader's position behind everything that waits."""
@@ -27,6 +29,12 @@ class Lane:
         done = self.claim.next_offset
         self.waiting.extend(record for record in batch.records if record.offset >= done)
         self.position = max(self.position, batch.next_offset)
+
+    def doubt(self) -> None:
+        """Nothing that has been read so far is applied any more."""
+        self.reading = None
+        self.waiting.clear()
+        self.position = 0
 
     def is_ready(self) -> bool:
         """Whether a batch can begin: records wait, or the position has moved past what are no records."""

@@ -2,7 +2,7 @@
 What the rest of eventbus asks of a log: the port that every transport keeps.
 
 Topics hold partitions, a partition holds records under ascending offsets; gaps in the offsets are normal. Nothing here
-knows messages, handlers or databases. The promises stand at the methods; `tests/contracts/test_transport.py` holds
+knows messages, handlers or databases. The promises stand at the methods; `eventbus.testing.contracts.transport` holds
 every implementation to them.
 """
 
@@ -86,12 +86,14 @@ class PartitionBatch:
 
     `next_offset` is where reading goes on: past the last record, and past what is no record (the marker of a
     transaction). So there are batches without records whose `next_offset` moves on all the same.
+    `reading` is the number of the `RecordConsumer.read_from` that began it: what came by an earlier one is void.
     """
 
     topic: str
     partition: int
     records: Sequence[IncomingRecord]
     next_offset: int
+    reading: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +101,11 @@ class Round:
     """
     What one round of polling brought: things of the group first, then records.
 
-    assignment  counts the calls of `read_from` and the assignments: batches of an earlier number are of an earlier
-                assignment, and what still waits of them is void
     assigned    the partitions that are this member's now, all of them; None: as before
     doubtful    the connection was lost or the log answered strangely before these records were read: make sure that
                 it is still the same log (`describe`) before using them
     """
 
-    assignment: int
     assigned: frozenset[TopicPartition] | None
     doubtful: bool
     batches: Sequence[PartitionBatch]
@@ -185,7 +184,11 @@ class RecordConsumer(Protocol):
         ...
 
     def read_from(self, offsets: Mapping[TopicPartition, int]) -> int:
-        """Reads exactly these of the assigned partitions, from these offsets; answers the new assignment number."""
+        """
+        Begins to read these of the assigned partitions, from these offsets; the others go on as they were.
+
+        Answers the number that their batches bear from now on; it grows with every call.
+        """
         ...
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:

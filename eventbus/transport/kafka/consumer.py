@@ -4,8 +4,9 @@ Reading as a member of a group: librdkafka's Consumer, used by one thread only.
 Rounds      `receive` lets the thread poll until there is something, drains what else has come, and wakes the loop once
 Where from  an assignment starts empty: the partitions are handed out as news, and reading begins when `read_from`
             says where. So neither the group's offsets nor a reset rule decide anything
-Requests    `read_from` and `commit` are noted on the loop and done by the thread before its next poll: every record of
-            a round belongs to the assignment number that the round bears
+Sharing     partitions come and go one by one (cooperative): those that stay are read on during a rebalance
+Requests    `read_from` and `commit` are noted on the loop and done by the thread before its next poll: every batch
+            bears the number of the request that began it
 Giving up   the revocation callback waits in the thread, for a bounded time, until the loop has finished with the
             partitions. Their effects are fenced in the database, so going on without is safe, only wasteful
 """
@@ -14,7 +15,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -81,16 +84,16 @@ class KafkaConsumer:
         self._under_way: asyncio.Future[Round] | None = None
         self._closing = threading.Event()
         self._number = 0
-        # Noted by the loop, taken by the thread; each is replaced as a whole.
-        self._read_from: tuple[int, Mapping[TopicPartition, int]] | None = None
-        self._commits: Mapping[TopicPartition, int] = {}
+        # Noted by the loop, taken by the thread.
+        self._read_from: deque[tuple[int, Mapping[TopicPartition, int]]] = deque()
+        self._commits: dict[TopicPartition, int] = {}
+        self._commits_lock = threading.Lock()
         # From here on: the thread's own.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._consumer: Consumer | None = None
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._assignment_is_news = False
-        self._reading: list[KafkaPartition] = []
-        self._reading_number = 0
+        self._reading: dict[TopicPartition, int] = {}
         self._paused = False
         self._doubtful = False
 
@@ -104,11 +107,12 @@ class KafkaConsumer:
 
     def read_from(self, offsets: Mapping[TopicPartition, int]) -> int:
         self._number += 1
-        self._read_from = (self._number, dict(offsets))
+        self._read_from.append((self._number, dict(offsets)))
         return self._number
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self._commits = {**self._commits, **offsets}
+        with self._commits_lock:
+            self._commits.update(offsets)
 
     async def aclose(self) -> None:
         if self._closing.is_set():
@@ -160,26 +164,51 @@ class KafkaConsumer:
 
     def _take(self, batches: Sequence[PartitionBatch]) -> Round:
         assigned = self._assigned if self._assignment_is_news else None
-        found = Round(self._reading_number, assigned, self._doubtful, batches)
+        mine = [
+            replace(batch, reading=number)
+            for batch in batches
+            if (number := self._reading.get(TopicPartition(batch.topic, batch.partition))) is not None
+        ]
+        found = Round(assigned, self._doubtful, mine)
         self._assignment_is_news = False
         self._doubtful = False
         return found
 
     def _do_requests(self, consumer: Consumer) -> None:
-        if (request := self._read_from) is not None:
-            self._read_from = None
-            self._reading_number, offsets = request
-            self._pause(consumer, False)
-            self._reading = [
-                KafkaPartition(partition.topic, partition.partition, offset)
-                for partition, offset in offsets.items()
-                if partition in self._assigned
-            ]
-            consumer.assign(self._reading)
-        commits, self._commits = self._commits, {}
-        owned = {partition: offset for partition, offset in commits.items() if partition in self._assigned}
-        if owned:
-            self._commit(consumer, owned, wait=False)
+        while self._read_from and self._begin(consumer, *self._read_from[0]):
+            self._read_from.popleft()
+        if commits := self._take_commits(self._assigned):
+            self._commit(consumer, commits, wait=False)
+
+    def _take_commits(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        if not self._commits:
+            return {}
+        with self._commits_lock:
+            return {partition: self._commits.pop(partition) for partition in partitions if partition in self._commits}
+
+    def _begin(self, consumer: Consumer, number: int, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Reads these partitions from these offsets; False while librdkafka is in the middle of a rebalance."""
+        mine = {partition: offset for partition, offset in offsets.items() if partition in self._assigned}
+        if not mine:
+            return True
+        places = [KafkaPartition(at.topic, at.partition, offset) for at, offset in mine.items()]
+        try:
+            self._stop_reading(consumer, mine)
+            consumer.incremental_assign(places)
+        except KafkaException as raised:
+            _log.debug("consumer %s: not yet: %s", self._group_id, describe(raised.args[0]))
+            return False
+        self._reading |= dict.fromkeys(mine, number)
+        if self._paused:
+            consumer.pause(places)
+        return True
+
+    def _stop_reading(self, consumer: Consumer, partitions: Collection[TopicPartition]) -> None:
+        ended = [partition for partition in partitions if partition in self._reading]
+        if ended:
+            consumer.incremental_unassign([KafkaPartition(at.topic, at.partition) for at in ended])
+        for partition in ended:
+            del self._reading[partition]
 
     def _commit(self, consumer: Consumer, offsets: Mapping[TopicPartition, int], *, wait: bool) -> None:
         places = [KafkaPartition(at.topic, at.partition, offset) for at, offset in offsets.items()]
@@ -194,7 +223,8 @@ class KafkaConsumer:
 
     def _pause(self, consumer: Consumer, paused: bool) -> None:
         if paused != self._paused and self._reading:
-            (consumer.pause if paused else consumer.resume)(self._reading)
+            places = [KafkaPartition(at.topic, at.partition) for at in self._reading]
+            (consumer.pause if paused else consumer.resume)(places)
         self._paused = paused
 
     def _on_error(self, error: KafkaError) -> None:
@@ -221,31 +251,35 @@ class KafkaConsumer:
         return f"group {self._group_id!r} refuses this member: {describe(error)}"
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
-        # Empty for now; without this call the binding would start them at the group's offsets.
-        consumer.assign([])
-        self._reading = []
-        self._assigned = frozenset(TopicPartition(at.topic, at.partition) for at in partitions)
+        # Nothing for now; without this call the binding would start them at the group's offsets.
+        consumer.incremental_assign([])
+        self._assigned |= _places(partitions)
         self._assignment_is_news = True
 
     def _on_revoke(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
-        given_up, self._assigned = self._assigned, frozenset[TopicPartition]()
-        self._assignment_is_news = True
-        self._wait_for_loop(given_up)
-        if self._commits:
-            commits, self._commits = self._commits, {}
+        given_up = self._give_up(partitions)
+        if commits := self._take_commits(given_up):
             self._commit(consumer, commits, wait=True)
-        self._reading = []
-        consumer.unassign()
+        self._forget(consumer, given_up)
 
     def _on_lost(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
-        given_up, self._assigned = self._assigned, frozenset[TopicPartition]()
+        # Nothing is committed: the group has forgotten this member, and a static one that commits while it joins anew
+        # would be told, for good, that another has its name.
+        self._forget(consumer, self._give_up(partitions))
+
+    def _give_up(self, partitions: Sequence[KafkaPartition]) -> frozenset[TopicPartition]:
+        given_up = _places(partitions) & self._assigned
+        self._assigned -= given_up
         self._assignment_is_news = True
         self._wait_for_loop(given_up)
-        # After the wait: a batch that ends meanwhile has noted an offset. The group has forgotten this member, and a
-        # static one that commits while it joins anew would be told, for good, that another has its name.
-        self._commits = {}
-        self._reading = []
-        consumer.unassign()
+        return given_up
+
+    def _forget(self, consumer: Consumer, given_up: frozenset[TopicPartition]) -> None:
+        # After the wait: a batch that has ended meanwhile has noted an offset.
+        self._take_commits(given_up)
+        self._stop_reading(consumer, given_up)
+        # What was never begun has to be handed back, too.
+        consumer.incremental_unassign([])
 
     def _wait_for_loop(self, given_up: frozenset[TopicPartition]) -> None:
         if self._loop is None or not given_up:
@@ -266,10 +300,13 @@ class KafkaConsumer:
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return
-        if self._commits and self._connection.away_seconds is None:
-            commits, self._commits = self._commits, {}
+        if self._connection.away_seconds is None and (commits := self._take_commits(self._assigned)):
             self._commit(consumer, commits, wait=True)
         consumer.close()
+
+
+def _places(partitions: Sequence[KafkaPartition]) -> frozenset[TopicPartition]:
+    return frozenset(TopicPartition(at.topic, at.partition) for at in partitions)
 
 
 async def _call(revoked: Revoked, given_up: frozenset[TopicPartition]) -> None:

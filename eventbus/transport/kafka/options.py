@@ -53,7 +53,8 @@ _READING: Options = {
 }
 
 _MEMBER: Options = {
-    "partition.assignment.strategy": "range",
+    # Those that stay are read on during a rebalance.
+    "partition.assignment.strategy": "cooperative-sticky",
     # A heartbeat brings the news of a rebalance, so this is how long a new member waits for the others.
     "heartbeat.interval.ms": 1000,
     "session.timeout.ms": 10_000,

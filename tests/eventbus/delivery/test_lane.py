@@ -14,7 +14,7 @@ class Claimed:
 
 
 def lane(next_offset: int = 0) -> Lane:
-    return Lane(TopicPartition("payments", 0), Claimed(place(), next_offset))
+    return Lane(TopicPartition("payments", 0), Claimed(place(), next_offset), 1)
 
 
 def test_records_that_are_handled_already_do_not_wait() -> None:
