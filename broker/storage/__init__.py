@@ -6,6 +6,7 @@ from broker.storage.config import LogConfig
 from broker.storage.data_directory import DataDirectory, DataDirectoryInUse, UnusableDataDirectory
 from broker.storage.files import DiskFileSystem, FileSystem
 from broker.storage.flushing import PendingFlush
+from broker.storage.health import DiskHealth
 from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.log import Appended, PartitionLog
 from broker.storage.partition_checkpoints import CheckpointWrite
@@ -27,6 +28,7 @@ __all__ = [
     "DataDirectoryInUse",
     "DeletedSegment",
     "DiskFileSystem",
+    "DiskHealth",
     "EpochEndOffset",
     "FileSystem",
     "LogConfig",

@@ -21,6 +21,7 @@ from uuid import uuid4
 from broker.errors import BrokerError
 from broker.identifiers import TopicPartition, new_topic_id, topic_id_text
 from broker.storage.files import FileSystem, read_whole, write_atomically
+from broker.storage.health import DiskHealth
 from broker.storage.log import PartitionLog
 from broker.storage.names import partition_in
 from broker.storage.partition_checkpoints import CheckpointWrite, PartitionCheckpoints
@@ -52,6 +53,8 @@ class DataDirectory:
         self.path = path
         self.cluster_id = cluster_id
         self.clean = clean
+        self.disk = DiskHealth()
+        """Whether writes find room, for all logs together."""
         self._files = files
         self._lock = lock
         self._checkpoints = PartitionCheckpoints(path, files)

@@ -89,6 +89,10 @@ class FileSystem(Protocol):
         """Makes *path* and its parents, when missing."""
         ...
 
+    def remove_directory(self, path: Path) -> None:
+        """Removes the directory at *path*, which has to be empty."""
+        ...
+
     def sync_directory(self, path: Path) -> None:
         """Returns when the names in *path* will survive a loss of power. May be called in any thread."""
         ...
@@ -171,6 +175,9 @@ class DiskFileSystem:
 
     def make_directory(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
+
+    def remove_directory(self, path: Path) -> None:
+        path.rmdir()
 
     def sync_directory(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

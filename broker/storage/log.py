@@ -9,8 +9,9 @@ Offsets, ascending
     recovery point       everything below was synced
 
 Threads    all calls on one thread, but for PendingFlush.run(), Compaction.run() and DeletedSegment.remove()
-Failures   a write that fails is cut off again and refused, and the next append tries again; after a failed fsync nobody
-           knows what the disk has, so the log takes no appends until it is opened again. Reads go on in both cases
+Failures   a write that finds no room is cut off again and refused, and the next append tries again; after any other
+           failure, and after every failed fsync, nobody knows what the disk has, so the log takes no appends until it
+           is opened again. Reads go on in both cases (health.py)
 Source     Kafka's UnifiedLog and LocalLog
 """
 
@@ -38,6 +39,7 @@ from broker.storage.dirt import Dirt
 from broker.storage.errors import InvalidRecord, OffsetOutOfRange, StorageError
 from broker.storage.files import FileSystem, write_atomically
 from broker.storage.flushing import Flushing, PendingFlush
+from broker.storage.health import DiskHealth, LogHealth
 from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
 from broker.storage.producer_snapshot import snapshot_bytes
@@ -82,6 +84,7 @@ class PartitionLog:
         recovery_point: int,
         log_start_offset: int,
         clean_offset: int,
+        disk: DiskHealth,
     ) -> None:
         self.directory = directory
         self.config = config
@@ -97,7 +100,7 @@ class PartitionLog:
             directory, loaded.segments, files, clock, recovery_point=min(recovery_point, loaded.next_offset)
         )
         self._high_watermark = loaded.next_offset
-        self._offline: str | None = None
+        self._health = LogHealth(directory, disk)
         self._reader = Reader(loaded.segments)
         self._saved_at: tuple[int, int, int] | None = None
         self._compactions = Compactions(directory, loaded.segments, files, min(clean_offset, loaded.next_offset))
@@ -114,9 +117,11 @@ class PartitionLog:
         recovery_point: int = 0,
         log_start_offset: int = 0,
         clean_offset: int = 0,
+        disk: DiskHealth | None = None,
     ) -> "PartitionLog":
         """
-        The log in *directory*, made when it is missing, recovered when the last stop was not *clean*.
+        The log in *directory*, made when it is missing, recovered when the last stop was not *clean*. Logs of one data
+        directory share *disk*.
 
         Raises StorageError when the disk fails, or has damaged what was synced.
         """
@@ -141,6 +146,7 @@ class PartitionLog:
             recovery_point=loaded.next_offset if clean else recovery_point,
             log_start_offset=log_start_offset,
             clean_offset=clean_offset,
+            disk=disk or DiskHealth(),
         )
         if clean or not log.next_offset:
             log._saved_at = log._mark()
@@ -185,6 +191,11 @@ class PartitionLog:
         """Of the last batch; -1 when there never was one."""
         return self._epochs.latest
 
+    @property
+    def offline(self) -> str | None:
+        """Why no append is taken until the broker starts again; None while they are."""
+        return self._health.offline
+
     def active_producers(self) -> list[ProducerState]:
         """The known producers with an id, by id."""
         return self._producers.states()
@@ -197,8 +208,9 @@ class PartitionLog:
 
         Raises AppendRefused (see errors.py), with nothing changed, and StorageError.
         """
-        if self._offline is not None:
-            raise StorageError(self.directory, self._offline)
+        health = self._health
+        if health.offline is not None:
+            health.check()
         config = self.config
         now_ms = self._clock.now_ms()
         header = validate_batch(records, config, now_ms, origin)
@@ -217,14 +229,19 @@ class PartitionLog:
         assign_position(records, base_offset, leader_epoch)
         segment = self._segments.active
         first_timestamp = segment.first_timestamp
-        if not segment.has_room_for(len(records), last_offset, config.segment_bytes, config.segment_index_bytes) or (
-            first_timestamp >= 0 and max_timestamp - first_timestamp > config.segment_ms
-        ):
-            self.roll()
-            segment = self._segments.active
-        if leader_epoch > self._epochs.latest:
-            self._note_epoch(leader_epoch, base_offset)
-        segment.append(records, header, base_offset, max_timestamp)
+        try:
+            if not segment.has_room_for(
+                len(records), last_offset, config.segment_bytes, config.segment_index_bytes
+            ) or (first_timestamp >= 0 and max_timestamp - first_timestamp > config.segment_ms):
+                self._roll()
+                segment = self._segments.active
+            if leader_epoch > self._epochs.latest:
+                self._epochs.assign(leader_epoch, base_offset)
+            segment.append(records, header, base_offset, max_timestamp)
+        except (OSError, StorageError) as error:
+            raise health.failed(error, len(records)) from error
+        if health.disk.refuses is not None:
+            health.disk.wrote(len(records))
         self._next_offset = last_offset + 1
         if not config.flush_before_ack:
             self._high_watermark = last_offset + 1
@@ -238,18 +255,10 @@ class PartitionLog:
 
     def roll(self) -> None:
         """Seals the active segment and starts a new one at the next offset, unless it is empty. Raises StorageError."""
-        active = self._segments.active
-        if not active.size:
-            return
         try:
-            active.seal()
-            self._take_snapshot(sync=False)
-            # The new file last: it must not be there while the old segment can still grow past its base offset.
-            segment = Segment.create(self.directory, self._next_offset, self._files, self.config.index_interval_bytes)
-        except OSError as error:
-            raise StorageError(self.directory, error) from error
-        self._segments.add(segment)
-        self._flushing.new_names = True
+            self._roll()
+        except (OSError, StorageError) as error:
+            raise self._health.failed(error) from error
 
     # ---- read
 
@@ -277,7 +286,7 @@ class PartitionLog:
                 at_least_one_batch=at_least_one_batch,
             )
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def bytes_between(self, offset: int, up_to: int | None = None) -> int:
         """
@@ -292,7 +301,7 @@ class PartitionLog:
         try:
             return self._reader.bytes_between(offset, limit=limit, next_offset=self._next_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def batches(self, offset: int, up_to: int | None = None) -> Iterator[RecordBatch]:
         """Every batch from the one that holds *offset* to *up_to*, CRC checked, in bounded memory. Errors as read()."""
@@ -300,7 +309,7 @@ class PartitionLog:
             try:
                 data = place.read()
             except OSError as error:
-                raise StorageError(self.directory, error) from error
+                raise self._health.failed(error) from error
             finally:
                 place.release()
             try:
@@ -325,7 +334,7 @@ class PartitionLog:
                 found += here
                 segment = None if is_all else self._segments.behind(segment)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
         return found
 
     # ---- look-ups
@@ -335,14 +344,14 @@ class PartitionLog:
         try:
             return first_at_or_after(self._segments, timestamp_ms, self._log_start_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def offset_of_max_timestamp(self) -> TimestampOffset | None:
         """The first record that has the largest timestamp; it may lie above the high watermark."""
         try:
             return with_max_timestamp(self._segments, self._log_start_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def leader_epoch_at(self, offset: int) -> int:
         """The epoch that wrote *offset*; -1 when it is not known."""
@@ -360,7 +369,7 @@ class PartitionLog:
         Whether an fsync is due: by flush.before.ack, flush.messages, flush.ms, or because a sealed segment
         is not synced (so that a recovery reads little more than the active one).
         """
-        return self._offline is None and self._flushing.is_due(self.config, self._next_offset)
+        return self._health.offline is None and self._flushing.is_due(self.config, self._next_offset)
 
     def flush_deadline(self) -> float | None:
         """When flush.ms asks for an fsync, on the clock's monotonic hand; None while everything is synced."""
@@ -374,10 +383,12 @@ class PartitionLog:
 
     def flush_begin(self) -> PendingFlush:
         """The fsync that is due. Every one that was begun must be completed. Raises StorageError."""
+        # A second fsync succeeds where the first has failed, and says nothing about what that one was to write.
+        self._health.check()
         try:
             pending = self._flushing.begin(self._next_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
         if self.config.flush_before_ack:
             self._reader.remember_end(self._next_offset)
         return pending
@@ -386,8 +397,8 @@ class PartitionLog:
         """Moves the recovery point and the high watermark. Raises StorageError when the fsync failed."""
         pending.release()
         if pending.error is not None:
-            self._offline = f"an fsync failed ({pending.error}), no appends until the broker starts again"
-            raise StorageError(self.directory, self._offline) from pending.error
+            raise self._health.go_offline(f"an fsync failed ({pending.error})") from pending.error
+        self._health.check()
         if self._flushing.complete(pending):
             self._high_watermark = max(self._high_watermark, pending.up_to)
 
@@ -427,8 +438,7 @@ class PartitionLog:
                 clean=True,
             )
         except (OSError, CorruptBatch) as error:
-            self._offline = f"a truncation failed half-way ({error}), no appends until the broker starts again"
-            raise StorageError(self.directory, self._offline) from error
+            raise self._health.go_offline(f"a truncation failed half-way ({error})") from error
         self._reader.forget()
         self._flushing.truncated(next_offset)
         self._compactions.abandon(next_offset)
@@ -470,7 +480,7 @@ class PartitionLog:
                 self._segments.remove(segment)
                 self._move_log_start(self._segments.first.base_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
         return deleted
 
     # ---- compaction
@@ -491,7 +501,7 @@ class PartitionLog:
         try:
             return self._compactions.dirt(self.config, now_ms=self._clock.now_ms(), end_max=self.last_stable_offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def compaction_begin(self, *, map_bytes_max: int) -> Compaction | None:
         """
@@ -508,7 +518,7 @@ class PartitionLog:
                 map_bytes_max=map_bytes_max,
             )
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def compaction_advance(self, compaction: Compaction) -> bool:
         """
@@ -519,7 +529,7 @@ class PartitionLog:
         try:
             return self._compactions.advance(compaction)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
         finally:
             self._reader.forget()
 
@@ -530,8 +540,8 @@ class PartitionLog:
         Raises StorageError when that failed: leave no clean-shutdown mark then.
         """
         try:
-            if clean and self._offline is not None:
-                raise StorageError(self.directory, self._offline)
+            if clean:
+                self._health.check()
             self._compactions.abandon(self._next_offset)
             if clean:
                 self._compactions.settle()
@@ -541,12 +551,23 @@ class PartitionLog:
                 self._segments.active.seal(sync=True)
                 self._take_snapshot(sync=True)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
         finally:
             self._reader.forget()
             self._segments.close()
 
     # ---- inside
+
+    def _roll(self) -> None:
+        active = self._segments.active
+        if not active.size:
+            return
+        active.seal()
+        self._take_snapshot(sync=False)
+        # The new file last: it must not be there while the old segment can still grow past its base offset.
+        segment = Segment.create(self.directory, self._next_offset, self._files, self.config.index_interval_bytes)
+        self._segments.add(segment)
+        self._flushing.new_names = True
 
     def _mark(self) -> tuple[int, int, int]:
         """Differs when there is something to save that was not there before."""
@@ -562,12 +583,6 @@ class PartitionLog:
             # Saved with the next flush, or when the segment is sealed; until then a crash makes the markers be read.
             segment.transactions().append(completed_abort(self._producers, header.producer_id, start, marker_offset))
 
-    def _note_epoch(self, leader_epoch: int, start_offset: int) -> None:
-        try:
-            self._epochs.assign(leader_epoch, start_offset)
-        except OSError as error:
-            raise StorageError(self.directory, error) from error
-
     def _move_log_start(self, offset: int) -> None:
         if offset <= self._log_start_offset:
             return
@@ -576,7 +591,7 @@ class PartitionLog:
         try:
             self._epochs.truncate_from_start(offset)
         except OSError as error:
-            raise StorageError(self.directory, error) from error
+            raise self._health.failed(error) from error
 
     def _take_snapshot(self, *, sync: bool) -> None:
         write_atomically(

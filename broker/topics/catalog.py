@@ -246,10 +246,11 @@ class Catalog:
         recovery_points = self._directory.recovery_points()
         log_starts = self._directory.log_start_offsets()
         clean_offsets = self._directory.clean_offsets()
+        there = frozenset(self._files.names(self._directory.path)) if fresh else frozenset[str]()
         for index in range(len(topic.partitions), count):
             place = TopicPartition(topic.name, index)
             directory = self._directory.partition_directory(place)
-            if fresh and directory.exists():
+            if fresh and directory.name in there:
                 # An older topic's, whose renaming failed.
                 self._files.rename(directory, deleted_directory(directory))
             log = PartitionLog.open(
@@ -261,6 +262,7 @@ class Catalog:
                 recovery_point=0 if fresh else recovery_points.get(place, 0),
                 log_start_offset=0 if fresh else log_starts.get(place, 0),
                 clean_offset=0 if fresh else clean_offsets.get(place, 0),
+                disk=self._directory.disk,
             )
             if log.recovered.bytes_cut:
                 LOG.warning(
@@ -297,4 +299,4 @@ def remove_directories(directories: Sequence[Path], files: FileSystem) -> None:
     for directory in directories:
         for name in files.names(directory):
             files.remove(directory / name)
-        directory.rmdir()
+        files.remove_directory(directory)

@@ -145,7 +145,7 @@ class FlushGroup:
                 flushes.append((partition, partition.log.flush_begin()))
             except StorageError as error:
                 failed.add(partition)
-                LOG.error("fsync failed partition=%s reason=%s", partition, error)
+                LOG.error("fsync refused partition=%s reason=%s", partition, error)
         self._round_runs = True
         self.rounds += 1
 
@@ -166,9 +166,9 @@ class FlushGroup:
         for partition, pending in flushes:
             try:
                 partition.log.flush_complete(pending)
-            except StorageError as error:
+            except StorageError:
+                # The log has said so.
                 failed.add(partition)
-                LOG.error("fsync failed partition=%s reason=%s", partition, error)
         for entry in waiting:
             if entry.partition in failed:
                 entry.answer(ErrorCode.KAFKA_STORAGE_ERROR)

@@ -53,7 +53,7 @@ class CrashingFileSystem(FaultyFileSystem):
 class _CrashingFile(FaultyFile):
     def __init__(self, system: CrashingFileSystem, file: OpenFile) -> None:
         assert isinstance(file, FaultyFile)
-        super().__init__(system, file._file, file._inode)
+        super().__init__(system, file._file, file._inode, file._path)
         self._crashing = system
 
     def write_at(self, position: int, data: Bytes) -> None:

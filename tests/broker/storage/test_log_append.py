@@ -190,7 +190,7 @@ def test_a_coordinator_may_write_a_marker_and_a_client_may_not(bench: LogBench) 
 
 
 @pytest.mark.parametrize("room", [0, 1, 60, 61, 90])
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_write_that_fails_is_cut_off_and_the_next_one_succeeds(bench: LogBench, room: int, error: int) -> None:
     """Disk full in a batch: refused, nothing of it left, reads go on, writes resume when there is room."""
     bench.append(b"before")
@@ -210,7 +210,7 @@ def test_a_write_that_fails_is_cut_off_and_the_next_one_succeeds(bench: LogBench
 def test_a_torn_write_that_cannot_be_cut_off_at_once_is_cut_before_the_next(bench: LogBench) -> None:
     """A disk that fails the truncation as well: the part is never read, and goes first thing when the disk is back."""
     bench.append(b"before")
-    bench.files.room, bench.files.truncate_error = 200, errno.EIO
+    bench.files.room, bench.files.truncate_error = 200, errno.ENOSPC
     with pytest.raises(StorageError):
         bench.append(b"lost" * 200)
     with pytest.raises(StorageError):
