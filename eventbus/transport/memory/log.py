@@ -57,7 +57,7 @@ class MemoryLog:
     name   for messages; `MemoryLog.named` gives every caller of the process the same one
     """
 
-    _named: "ClassVar[dict[str, MemoryLog]]" = {}
+    _named: ClassVar["dict[str, MemoryLog]"] = {}
 
     def __init__(self, name: str = "") -> None:
         self.address: Final = f"memory:{name}"
