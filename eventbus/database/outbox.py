@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, cast
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -138,7 +138,7 @@ class Outbox:
                 row.payload,
                 row.topic,
                 row.key,
-                tuple((name, value) for name, value in json.loads(row.headers)),
+                _headers(row.headers),
                 row.slot,
                 row.stream_version,
                 row.created_at,
@@ -247,3 +247,8 @@ def outbox_values(row: OutboxRow) -> tuple[Value, ...]:
 def outbox_mapping(row: OutboxRow) -> dict[str, Value]:
     """The row as SQLAlchemy's insert into the table takes it, on any connection."""
     return dict(zip(_COLUMNS, outbox_values(row), strict=True))
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    pairs: list[list[str]] = from_json(text)
+    return tuple([(name, value) for name, value in pairs])

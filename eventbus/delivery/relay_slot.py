@@ -246,4 +246,4 @@ class RelaySlot:
 
 def _outgoing(row: OutboxRow) -> OutgoingRecord:
     key = None if row.key is None else row.key.encode()
-    return OutgoingRecord(row.topic, key, row.payload, [(name, value.encode()) for name, value in row.headers])
+    return OutgoingRecord(row.topic, key, row.payload, row.headers)

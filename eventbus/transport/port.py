@@ -22,12 +22,16 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRecord:
-    """A record to be written. The key alone decides its partition (murmur2; without a key: any partition)."""
+    """
+    A record to be written. The key alone decides its partition (murmur2; without a key: any partition).
+
+    headers   text is written as UTF-8
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, str | bytes]]
 
 
 @dataclass(slots=True)

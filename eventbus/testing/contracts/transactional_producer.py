@@ -76,6 +76,17 @@ class TransactionalProducerContract:
         assert await producer.publish([]) == []
         await producer.aclose()
 
+    async def test_headers_may_be_text(self, transport: Transport, topic: str, transactional_id: str) -> None:
+        """Written as UTF-8, beside those that are bytes."""
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        await producer.publish(
+            [OutgoingRecord(topic, b"k", b"1", [("text", "café"), ("bytes", b"\xff"), ("text", "")])]
+        )
+        (record,) = await committed(transport, topic)
+        assert list(record.headers) == [("text", "café".encode()), ("bytes", b"\xff"), ("text", b"")]
+        await producer.aclose()
+
     async def test_who_is_taken_over_writes_no_more(
         self, transport: Transport, topic: str, transactional_id: str
     ) -> None:
