@@ -1,49 +1,52 @@
 """
-The commands of `broker` and their arguments.
+The commands of `broker`.
 
 argparse, because the broker is ready a quarter of a second after its process began and typer alone costs 60 ms of that.
-A command's module is imported when the command runs, not before.
+The arguments of a command are defined when it is called, and what it runs is imported then; so are librdkafka and rich.
 """
 
 import argparse
 import gc
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import cast
 
+from broker.cli.arguments.shared import Define
+from broker.cli.refused import Refused
 from broker.version import VERSION
 
 EXIT_REFUSED = 2
+_EXIT_INTERRUPTED = 130
 
 _DESCRIPTION = """\
 A log server that speaks the Kafka protocol: one process, one machine, no JVM.
-Any Kafka client can use it; `broker serve` starts it."""
+Any Kafka client can use it; `broker serve` starts it. The commands from topics to transactions, and bench, work with
+any Kafka-protocol address; inspect and recover work on files."""
 
 _EXAMPLES = """\
-example:
-  broker serve --data-dir ./data                 serves 127.0.0.1:9092
-  kcat -b 127.0.0.1:9092 -L                      shows its topics
-"""
-
-_SERVE_DESCRIPTION = """\
-Serves the Kafka protocol until SIGTERM or SIGINT. The first line on standard output is `listening on HOST:PORT`;
-log lines go to standard error. Exit code 0 after a clean stop, 2 when something in the arguments, the
-configuration, the data directory or the address has to be put right first. SIGUSR1 applies retention and compaction
-at once."""
-
-_SERVE_EXAMPLES = """\
 examples:
-  broker serve --data-dir ./data
-      keeps its data in ./data and listens on 127.0.0.1:9092
-  broker serve --data-dir ./data --listen 127.0.0.1:0 --ready-file ready.json
-      takes a free port; ready.json tells it: {"host": "127.0.0.1", "port": 40123, "pid": 4711}
-  broker serve --listen 0.0.0.0:9092 --advertise log.example.org:9092 --set log.retention.hours=24
-      for clients on other machines; every Kafka broker setting can be given with --set or in a --config file
+  broker serve --data-dir ./data                 serves 127.0.0.1:9092
+  broker topics list                             shows its topics
+  broker records tail orders --follow            shows what comes
+  kcat -b 127.0.0.1:9092 -L                      any Kafka client will do
+
+exit codes: 0 done, 2 something has to be put right first (one sentence on standard error says what), 130 Ctrl-C
 """
 
+COMMANDS = {
+    "serve": "serve the Kafka protocol from a data directory",
+    "topics": "list, describe, create, delete, add partitions, delete records",
+    "records": "produce, read, tail, count",
+    "groups": "list, describe with lag, reset offsets, delete",
+    "configs": "show, set, unset",
+    "transactions": "list, describe, abort",
+}
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+
+def parser(*commands: str) -> argparse.ArgumentParser:
+    """The command line, with the arguments of *commands*; the others have their names only."""
     top = argparse.ArgumentParser(
         prog="broker",
         description=_DESCRIPTION,
@@ -52,74 +55,38 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"broker {VERSION}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    serve = commands.add_parser(
-        "serve",
-        help="serve the Kafka protocol from a data directory",
-        description=_SERVE_DESCRIPTION,
-        epilog=_SERVE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    serve.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where the log is kept; made when it is missing (default: log.dirs, else ./broker-data)",
-    )
-    serve.add_argument(
-        "--listen",
-        metavar="HOST:PORT",
-        help="address to listen on; port 0 takes a free one, IPv6 as [::1]:9092 (default: 127.0.0.1:9092)",
-    )
-    serve.add_argument(
-        "--advertise",
-        metavar="HOST:PORT",
-        help="address that clients are told to connect to (default: the listening one)",
-    )
-    serve.add_argument("--config", type=Path, metavar="FILE", help="properties file with Kafka's broker settings")
-    serve.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="settings",
-        help="one setting, over the file's; can be repeated",
-    )
-    serve.add_argument(
-        "--ready-file",
-        type=Path,
-        metavar="FILE",
-        help="JSON with host, port and pid, written atomically when clients can connect",
-    )
-    serve.add_argument(
-        "--while-locked",
-        type=Path,
-        metavar="FILE",
-        help="stop, cleanly, when no process holds a shared flock on FILE any more; FILE stays locked till then",
-    )
+    named = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS.items():
+        made = named.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        if name in commands:
+            define = cast("Define", import_module(f"broker.cli.arguments.{name}").define)
+            define(made)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code. argparse exits by itself: 0 after --help, 2 for what it cannot read."""
-    parsed = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser(*given[:1]).parse_args(given)
     # Nothing that an import makes is garbage; the broker turns the collector on again when it is ready.
     gc.disable()
-    from broker.cli.serve import Refused, ServeArguments, serve
-
+    module, _, function = cast("str", parsed.run).partition(":")
+    run = cast("Callable[[argparse.Namespace], int]", getattr(import_module(f"broker.cli.{module}"), function))
+    command: str = parsed.command
     try:
-        return serve(
-            ServeArguments(
-                data_dir=parsed.data_dir,
-                listen=parsed.listen,
-                advertise=parsed.advertise,
-                config=parsed.config,
-                settings=tuple(parsed.settings),
-                ready_file=parsed.ready_file,
-                while_locked=parsed.while_locked,
-            )
-        )
+        return run(parsed)
     except Refused as refused:
-        print(f"broker serve: {refused}", file=sys.stderr)  # noqa: T201  # the command's answer to its caller
+        print(f"broker {command}: {refused}", file=sys.stderr)  # noqa: T201  # the command's answer to its caller
         return EXIT_REFUSED
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter would say so when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

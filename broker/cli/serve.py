@@ -12,12 +12,14 @@ import resource
 import signal
 import socket
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.cli.address import Address, UnreadableAddress, parse_address
 from broker.cli.ready_file import remove_ready_file, write_ready_file
+from broker.cli.refused import Refused
 from broker.cli.while_locked import when_unlocked
 from broker.config import BrokerConfig, InvalidConfig, parse_assignment, read_properties
 from broker.errors import BrokerError
@@ -27,10 +29,6 @@ LOG = logging.getLogger("broker.serve")
 
 DATA_DIR_DEFAULT = Path("broker-data")
 _PROTOCOL = "PLAINTEXT://"
-
-
-class Refused(Exception):
-    """The broker does not start; the text names what is wrong and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,21 @@ class ServeArguments:
     settings: tuple[str, ...] = ()
     ready_file: Path | None = None
     while_locked: Path | None = None
+
+
+def run(parsed: Namespace) -> int:
+    """`broker serve` as the command line has it."""
+    return serve(
+        ServeArguments(
+            data_dir=parsed.data_dir,
+            listen=parsed.listen,
+            advertise=parsed.advertise,
+            config=parsed.config,
+            settings=tuple(parsed.settings),
+            ready_file=parsed.ready_file,
+            while_locked=parsed.while_locked,
+        )
+    )
 
 
 def serve(arguments: ServeArguments) -> int:
