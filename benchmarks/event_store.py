@@ -183,7 +183,7 @@ def _raw_on_sqlite(database: sqlite3.Connection) -> None:
     key, version, id, category, kind, source, now, topic, data = _raw_values()
     at = now.isoformat()
     database.execute(
-        INSERT_EVENTS.sqlite, (key, version, id, category, kind, 1, source, at, key, None, None, None, topic, data)
+        INSERT_EVENTS.sqlite, (id, kind, 1, source, at, key, key, version, None, None, None, data, category, topic)
     )
     database.execute(
         "INSERT INTO eventbus_outbox (id, aggregatetype, aggregateid, type, payload, topic, key, headers, slot, "

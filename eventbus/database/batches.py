@@ -37,7 +37,7 @@ class BatchInsert:
 
     def __init__(self, table: Table, *columns: str, or_nothing: bool = False, ending: str = "") -> None:
         self._names = ", ".join(f'"{name}"' for name in columns)
-        self._types = [_array_type(table.c[name]) for name in columns]
+        self.types = [_type(table.c[name]) for name in columns]
         self._table = table.name
         marks = ", ".join("?" for _ in columns)
         self.width = len(columns)
@@ -47,7 +47,7 @@ class BatchInsert:
 
     def select_from_arrays(self, first_parameter: int = 1) -> str:
         """PostgreSQL's insert without an ending, for statements that it is a part of; an array a column."""
-        arrays = ", ".join(f"${number}::{kind}" for number, kind in enumerate(self._types, start=first_parameter))
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(self.types, start=first_parameter))
         return f"INSERT INTO {self._table} ({self._names}) SELECT * FROM unnest({arrays})"  # noqa: S608 (our names)
 
     def select_of_units(self, first_parameter: int, condition: str) -> str:
@@ -55,23 +55,11 @@ class BatchInsert:
         The same, each row with the number of the unit that it belongs to in a last array, for the rows of the units
         that meet *condition* (on `unit`).
         """
-        kinds = (*self._types, "integer[]")
-        given = ", ".join(f"${number}::{kind}" for number, kind in enumerate(kinds, start=first_parameter))
+        kinds = (*self.types, "integer")
+        given = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, start=first_parameter))
         return (
             f"INSERT INTO {self._table} ({self._names}) SELECT {self._names} "  # noqa: S608 (our names)
             f"FROM unnest({given}) AS given({self._names}, unit) WHERE {condition}"
-        )
-
-    def select_of_values(self, first_parameter: int, rows: int, condition: str) -> str:
-        """The same for that many rows with a parameter a value, all of them inserted or, by *condition*, none."""
-        kinds = [kind.removesuffix("[]") for kind in self._types]
-        given: list[str] = []
-        for first in range(first_parameter, first_parameter + rows * self.width, self.width):
-            values = ", ".join(f"${number}::{kind}" for number, kind in enumerate(kinds, start=first))
-            given.append(f"({values})")
-        return (
-            f"INSERT INTO {self._table} ({self._names}) SELECT * "  # noqa: S608 (our names)
-            f"FROM (VALUES {', '.join(given)}) AS given WHERE {condition}"
         )
 
     async def execute(self, connection: AsyncConnection, rows: Sequence[tuple[Value, ...]]) -> None:
@@ -95,5 +83,5 @@ def arrays(rows: Sequence[tuple[Value, ...]]) -> tuple[list[Value], ...]:
     return tuple(list(column) for column in zip(*rows, strict=True))
 
 
-def _array_type(column: Column[object]) -> str:
-    return next(f"{name}[]" for kind, name in _POSTGRESQL_TYPES if isinstance(column.type, kind))
+def _type(column: Column[object]) -> str:
+    return next(name for kind, name in _POSTGRESQL_TYPES if isinstance(column.type, kind))

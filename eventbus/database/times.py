@@ -6,6 +6,7 @@ SQLite       text, `2026-01-31T12:00:00.000000Z`: sorts as time does, and reads 
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sqlalchemy import DateTime, Text
 from sqlalchemy.engine import Dialect
@@ -30,8 +31,12 @@ class UtcTime(TypeDecorator[datetime]):
         return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
+# The rows of a command share its time, and each has it twice.
+@lru_cache(maxsize=64)
 def time_to_text(time: datetime) -> str:
     """An aware time as SQLite holds it."""
+    if time.tzinfo is UTC:
+        return time.isoformat(timespec="microseconds")[:-6] + "Z"
     return _aware(time).astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 

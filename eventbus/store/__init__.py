@@ -7,8 +7,9 @@ from eventbus.store.event_store import EventStore
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.snapshots import Snapshot, Snapshots
 from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, ExpectedVersion, StoredEvent
+from eventbus.store.transaction import Transaction
 from eventbus.store.transactions import Transactions
-from eventbus.store.unit_of_work import Transaction, UnitOfWork
+from eventbus.store.unit_of_work import UnitOfWork
 from eventbus.store.writes import CommandRepeated
 
 __all__ = [

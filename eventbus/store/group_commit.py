@@ -27,7 +27,7 @@ from eventbus.database import Database, Direct
 from eventbus.errors import EventBusError
 from eventbus.store.failures import for_each
 from eventbus.store.postgresql_writes import write_on_postgresql
-from eventbus.store.sqlite_writes import write_on_sqlite
+from eventbus.store.sqlite_writes import made_ready, write_on_sqlite
 from eventbus.store.writes import Refusal, Write
 
 _GROUP_MAX: Final = 500
@@ -99,7 +99,7 @@ class GroupCommit:
         taken: set[str] = set()
         while self._waiting and len(group) < _GROUP_MAX:
             waiting = self._waiting.popleft()
-            names = [one.append.stream for one in waiting.write.appends]
+            names = [one.stream for one in waiting.write.appends]
             names += [f"\0{command_id}" for command_id, _ in waiting.write.commands]
             if taken.isdisjoint(names):
                 waiting.is_taken = True
@@ -111,11 +111,18 @@ class GroupCommit:
         self._waiting.extendleft(reversed(left))
         return group
 
+    def _direct(self, writes: Sequence[Write]) -> Direct[list[Refusal | None]]:
+        # What SQLite's thread is given is made ready here: there it would be made while the database is held.
+        ready = made_ready(writes) if self._database.dialect == "sqlite" else ()
+        return Direct(
+            lambda database: write_on_sqlite(database, ready), lambda driver: write_on_postgresql(driver, writes)
+        )
+
     async def _write(self, group: Sequence[_Waiting]) -> None:
         attempt = 1
         while True:
             try:
-                refusals = await self._database.write(_direct([waiting.write for waiting in group]))
+                refusals = await self._database.write(self._direct([waiting.write for waiting in group]))
             except BaseException as error:
                 if _is_race(error) and attempt < _ATTEMPTS:
                     attempt += 1
@@ -143,9 +150,3 @@ def _fail(group: Sequence[_Waiting], error: BaseException) -> None:
 def _is_race(error: BaseException) -> bool:
     """Whether somebody else's transaction was in the way, whose end the next attempt will see."""
     return any(getattr(one, "sqlstate", None) in _RACES for one in (error, error.__cause__))
-
-
-def _direct(writes: Sequence[Write]) -> Direct[list[Refusal | None]]:
-    return Direct(
-        lambda database: write_on_sqlite(database, writes), lambda driver: write_on_postgresql(driver, writes)
-    )

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from eventbus.database import Database, Direct, PostgresqlDriver
-from eventbus.store.event_rows import READ_COLUMNS, Row, reading_of_stream, stored_events
+from eventbus.store.event_rows import READ_COLUMNS, reading_of_stream, stored_events
 from eventbus.store.failures import for_each
-from eventbus.store.streams import StoredEvent
+from eventbus.store.streams import Row, StoredEvent
 
 _GROUP_MAX: Final = 100
 _GROUPS_MAX: Final = 2

@@ -1,12 +1,12 @@
 """
-What a transaction will write, kept in memory until then.
+What a transaction will write, kept in memory until then: rows, as nobody but the database looks at them as a rule.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from eventbus.database import OutboxRow
 from eventbus.errors import ConcurrencyConflict
+from eventbus.store.event_rows import NewRow, placed
 from eventbus.store.snapshots import Snapshot
 from eventbus.store.streams import Append, Appended, Expect, ExpectedVersion, StoredEvent, in_words
 from eventbus.store.writes import ExactAppend, Write
@@ -20,18 +20,19 @@ class PendingStream:
     base: int | None
     category: str
     topic: str | None
-    events: list[StoredEvent] = field(default_factory=list[StoredEvent])
+    rows: list[NewRow]
 
     @property
     def version(self) -> int | None:
         """Where the stream will be; None: nobody knows yet."""
-        return None if self.base is None else self.base + len(self.events)
+        return None if self.base is None else self.base + len(self.rows)
 
 
 class Pending:
     """
     Appends, outbox rows, commands and snapshots that have not reached the database.
 
+    rows            what is published, in its order; of the rows of appends those that have a topic
     has_given_ids   whether an event's id is the caller's, so that it may have been appended before
     """
 
@@ -39,7 +40,7 @@ class Pending:
 
     def __init__(self) -> None:
         self.streams: dict[str, PendingStream] = {}
-        self.rows: list[OutboxRow] = []
+        self.rows: list[NewRow] = []
         self.commands: dict[str, str] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.has_given_ids = False
@@ -48,20 +49,16 @@ class Pending:
         return bool(self.streams or self.rows or self.commands or self.snapshots)
 
     def append(
-        self,
-        stream: str,
-        expected: ExpectedVersion,
-        events: Sequence[StoredEvent],
-        category: str,
-        topic: str | None,
+        self, stream: str, expected: ExpectedVersion, rows: Sequence[NewRow], category: str, topic: str | None
     ) -> None:
-        """Keep *events*. Raises ConcurrencyConflict when the stream will be at another version than the expected."""
-        self.expect(stream, expected)
+        """Keep *rows*. Raises ConcurrencyConflict when the stream will be at another version than the expected."""
         pending = self.streams.get(stream)
-        if pending is None:
-            base = 0 if expected is Expect.NONE else expected if isinstance(expected, int) else None
-            pending = self.streams[stream] = PendingStream(expected, base, category, topic)
-        pending.events.extend(events)
+        if pending is not None:
+            self.expect(stream, expected)
+            pending.rows.extend(rows)
+            return
+        base = expected if isinstance(expected, int) else 0 if expected is Expect.NONE else None
+        self.streams[stream] = PendingStream(expected, base, category, topic, list(rows))
 
     def expect(self, stream: str, expected: ExpectedVersion) -> None:
         """Raises ConcurrencyConflict when what is pending for the stream would leave it at another version."""
@@ -78,18 +75,15 @@ class Pending:
         if pending is None:
             return []
         if pending.base is not None:
-            return pending.events[max(0, version - pending.base) :]
-        return [
-            StoredEvent(replace(event.envelope, stream_version=at), event.data)
-            for at, event in enumerate(pending.events, start=version + 1)
-        ]
+            return [StoredEvent.of_row(row) for row in pending.rows[max(0, version - pending.base) :]]
+        return [StoredEvent.of_row(placed(row, at)) for at, row in enumerate(pending.rows, start=version + 1)]
 
     def join(self, other: "Pending") -> None:
         """Keep all that *other* has. Raises ConcurrencyConflict, and has nothing of it then."""
         for stream, pending in other.streams.items():
             self.expect(stream, pending.expected)
         for stream, pending in other.streams.items():
-            self.append(stream, pending.expected, pending.events, pending.category, pending.topic)
+            self.append(stream, pending.expected, pending.rows, pending.category, pending.topic)
         self.rows.extend(other.rows)
         self.commands.update(other.commands)
         self.snapshots.update(other.snapshots)
@@ -100,40 +94,39 @@ class Pending:
         if self.has_given_ids:
             return None
         appends: list[ExactAppend] = []
-        for append in self.appends():
-            base = self.streams[append.stream].base
-            if base is None:
-                return None
-            appends.append(ExactAppend(append, base))
-        return Write(appends, self.rows, tuple(self.commands.items()), tuple(self.snapshots.values()))
+        for stream, pending in self.streams.items():
+            if pending.rows:
+                if pending.base is None:
+                    return None
+                appends.append(ExactAppend(stream, pending.base, pending.rows))
+        commands = tuple(self.commands.items()) if self.commands else ()
+        return Write(appends, self.rows, commands, tuple(self.snapshots.values()) if self.snapshots else ())
 
     def appends(self) -> Iterator[Append]:
         """What is to be appended."""
         for stream, pending in self.streams.items():
-            if pending.events:
-                yield Append(stream, pending.expected, pending.events, pending.category, pending.topic)
+            if pending.rows:
+                events = [StoredEvent.of_row(row) for row in pending.rows]
+                yield Append(stream, pending.expected, events, pending.category, pending.topic)
 
-    def rows_after(self, appended: Sequence[Appended]) -> list[OutboxRow]:
+    def rows_after(self, appended: Sequence[Appended]) -> list[NewRow]:
         """
-        The outbox rows, now that the events have been appended: with their versions, where any version would do, and
-        without what had been appended before.
+        The rows to publish, now that the events have been appended: with their versions, where any version would do,
+        and without what had been appended before.
         """
         repeated: set[str] = set()
         versions: dict[str, int] = {}
         for one in appended:
             pending = self.streams[one.stream]
-            ids = [event.envelope.id for event in pending.events]
+            ids = [row[0] for row in pending.rows]
             if one.is_repeat:
                 repeated.update(ids)
             elif pending.base is None:
                 versions.update(zip(ids, range(one.version - len(ids) + 1, one.version + 1), strict=True))
         if not repeated and not versions:
             return self.rows
-        return [_versioned(row, versions) for row in self.rows if row.id not in repeated]
-
-
-def _versioned(row: OutboxRow, versions: Mapping[str, int]) -> OutboxRow:
-    version = versions.get(row.id)
-    if version is None:
-        return row
-    return replace(row, stream_version=version, headers=(*row.headers, ("ce_streamversion", str(version))))
+        return [
+            row if row[0] not in versions else placed(row, versions[row[0]])
+            for row in self.rows
+            if row[0] not in repeated
+        ]

@@ -1,7 +1,8 @@
 """
 Group commit on PostgreSQL: one statement compares and inserts, and is a transaction by itself.
 
-Parameters cost more than rows here, so there are two forms:
+An event and what is published of it have nearly all of their values in common, so they are given once, with the two
+that only the outbox has (headers and slot). Parameters cost more than rows here, so there are two forms:
 
 A group      an array a column, and the number of the write beside each row. Commands and snapshots are in the statement
              when the group has any. PostgreSQL runs inserts of one statement from the last to the first: so commands,
@@ -16,15 +17,27 @@ from typing import Final, cast
 from eventbus.database import PostgresqlDriver
 from eventbus.database.batches import BatchInsert, Value, arrays
 from eventbus.database.inbox import INSERT_COMMANDS, command_row
-from eventbus.database.outbox import INSERT_ROWS, outbox_values
 from eventbus.errors import ConcurrencyConflict
-from eventbus.store.event_rows import INSERT_EVENTS
+from eventbus.store.event_rows import COLUMNS, INSERT_EVENTS, NewRow, outbox_values
 from eventbus.store.snapshots import PUT_SNAPSHOTS, snapshot_values
 from eventbus.store.writes import CommandRepeated, Refusal, Write
 
 _LONE_ROWS_MAX: Final = 4
 _ACTUAL: Final = "coalesce((SELECT max(e.version) FROM eventbus_events e WHERE e.stream = given.stream), 0) AS actual"
 _ACCEPTED: Final = "unit NOT IN (SELECT unit FROM refused)"
+_NAMES: Final = ", ".join(COLUMNS)
+# Behind the columns of an event: null headers are not published.
+_PUBLISHED_NAMES: Final = "headers, slot"
+_PUBLISHED_TYPES: Final = ("text", "integer")
+_TYPES: Final = (*INSERT_EVENTS.types, *_PUBLISHED_TYPES)
+_WIDTH: Final = len(_TYPES)
+_NEW_EVENTS: Final = f"INSERT INTO eventbus_events ({_NAMES}) SELECT {_NAMES} FROM given_rows WHERE stream IS NOT NULL"  # noqa: S608 (our own words)
+_NEW_ROWS: Final = (
+    "INSERT INTO eventbus_outbox (id, aggregatetype, aggregateid, type, payload, topic, key, headers, slot, "
+    "stream_version, created_at) SELECT id, category, coalesce(nullif(subject, ''), id), type, data, topic, subject, "
+    "headers, slot, version, time FROM given_rows WHERE headers IS NOT NULL"
+)
+_NOT_PUBLISHED: Final = (None, None)
 
 
 async def write_on_postgresql(driver: PostgresqlDriver, writes: Sequence[Write]) -> list[Refusal | None]:
@@ -37,69 +50,74 @@ async def write_on_postgresql(driver: PostgresqlDriver, writes: Sequence[Write])
 def _is_small(write: Write) -> bool:
     return (
         len(write.appends) == 1
-        and len(write.appends[0].append.events) <= _LONE_ROWS_MAX
-        and len(write.outbox) <= _LONE_ROWS_MAX
+        and len(write.appends[0].rows) <= _LONE_ROWS_MAX
+        and not _is_mixed(write)
         and not write.commands
         and not write.snapshots
     )
 
 
+def _is_mixed(write: Write) -> bool:
+    """Whether its rows in the outbox are other ones than its events, or may have another order."""
+    return len(write.appends) != 1 or len(write.outbox) > len(write.appends[0].rows)
+
+
+def _given(row: NewRow) -> tuple[Value, ...]:
+    return (*row, *(_NOT_PUBLISHED if row[13] is None else outbox_values(row)))
+
+
 async def _write_lone(driver: PostgresqlDriver, write: Write) -> Refusal | None:
     one = write.appends[0]
-    rows = one.rows()
-    values: list[Value] = [one.append.stream, one.base]
-    for row in rows:
-        values += row
-    for outbox_row in write.outbox:
-        values += outbox_values(outbox_row)
-    found = await driver.fetch(_lone_statement(len(rows), len(write.outbox)), *values)
+    values: list[Value] = [one.stream, one.base]
+    for row in one.rows:
+        values += _given(row)
+    found = await driver.fetch(_lone_statement(len(one.rows)), *values)
     actual = cast("int", found[0][0])
-    return None if actual == one.base else ConcurrencyConflict(one.append.stream, one.base, actual)
+    return None if actual == one.base else ConcurrencyConflict(one.stream, one.base, actual)
 
 
 @lru_cache
-def _lone_statement(events: int, rows: int) -> str:
-    parts = [
-        f"""
+def _lone_statement(rows: int) -> str:
+    given = ", ".join(
+        "(" + ", ".join(f"${number}::{kind}" for number, kind in enumerate(_TYPES, start=first)) + ")"
+        for first in range(3, 3 + rows * _WIDTH, _WIDTH)
+    )
+    return f"""
         WITH expected AS MATERIALIZED (
             SELECT given.expected, {_ACTUAL} FROM (SELECT $1::text, $2::bigint) AS given(stream, expected)
-        )""",  # noqa: S608 (our own words)
-        f"new_events AS ({INSERT_EVENTS.select_of_values(3, events, _AS_EXPECTED)})",
-    ]
-    if rows:
-        first = 3 + events * INSERT_EVENTS.width
-        parts.append(f"new_rows AS ({INSERT_ROWS.select_of_values(first, rows, _AS_EXPECTED)})")
-    return f"{', '.join(parts)} SELECT actual FROM expected"  # noqa: S608 (our own words)
-
-
-_AS_EXPECTED: Final = "EXISTS (SELECT FROM expected WHERE expected = actual)"
+        ), given_rows AS MATERIALIZED (
+            SELECT * FROM (VALUES {given}) AS given({_NAMES}, {_PUBLISHED_NAMES})
+            WHERE EXISTS (SELECT FROM expected WHERE expected = actual)
+        ), new_rows AS ({_NEW_ROWS}), new_events AS ({_NEW_EVENTS})
+        SELECT actual FROM expected
+    """  # noqa: S608 (our own words)
 
 
 async def _write_group(driver: PostgresqlDriver, writes: Sequence[Write]) -> list[Refusal | None]:
     # In one order, so that two processes that append to the same streams wait for each other and never deadlock.
     appends = sorted(
-        ((unit, one) for unit, write in enumerate(writes) for one in write.appends),
-        key=lambda found: found[1].append.stream,
+        ((unit, one) for unit, write in enumerate(writes) for one in write.appends), key=lambda found: found[1].stream
     )
     commands = sorted(
         ((unit, command) for unit, write in enumerate(writes) for command in write.commands),
         key=lambda found: found[1],
     )
     snapshots = sorted((*snapshot_values(one), unit) for unit, write in enumerate(writes) for one in write.snapshots)
+    rows = [(*_given(row), unit) for unit, one in appends for row in one.rows]
+    is_mixed = any(map(_is_mixed, writes))
+    if is_mixed:
+        rows = _in_their_places(rows, writes)
     values: list[object] = [
         [unit for unit, _ in appends],
-        [one.append.stream for _, one in appends],
+        [one.stream for _, one in appends],
         [one.base for _, one in appends],
-        *_columns(
-            INSERT_ROWS, [(*outbox_values(row), unit) for unit, write in enumerate(writes) for row in write.outbox]
-        ),
+        *(arrays(rows) if rows else [[] for _ in range(_WIDTH + 1 + is_mixed)]),
     ]
     if snapshots:
-        values += _columns(PUT_SNAPSHOTS, snapshots)
-    values += _columns(INSERT_EVENTS, [(*row, unit) for unit, one in appends for row in one.rows()])
+        values += arrays(snapshots)
     if commands:
-        values += _columns(INSERT_COMMANDS, [(*command_row(*command), unit) for unit, command in commands])
-    refused = await driver.fetch(_group_statement(bool(commands), bool(snapshots)), *values)
+        values += arrays([(*command_row(*command), unit) for unit, command in commands])
+    refused = await driver.fetch(_group_statement(is_mixed, bool(commands), bool(snapshots)), *values)
     refusals: list[Refusal | None] = [None] * len(writes)
     for unit, name, receipt, expected, actual in cast("Sequence[tuple[int, str, str | None, int, int]]", refused):
         if receipt is not None:
@@ -109,39 +127,52 @@ async def _write_group(driver: PostgresqlDriver, writes: Sequence[Write]) -> lis
     return refusals
 
 
+def _in_their_places(rows: Sequence[tuple[Value, ...]], writes: Sequence[Write]) -> list[tuple[Value, ...]]:
+    """*rows*, and those that are published without a stream, each with its place in the outbox behind it."""
+    published = [(unit, row) for unit, write in enumerate(writes) for row in write.outbox]
+    places: dict[Value, int] = {row[0]: place for place, (_, row) in enumerate(published)}
+    return [(*row, places.get(row[0], -1)) for row in rows] + [
+        (*_given(row), unit, place) for place, (unit, row) in enumerate(published) if row[6] is None
+    ]
+
+
 @lru_cache
-def _group_statement(has_commands: bool, has_snapshots: bool) -> str:
-    next_parameter = 4
-    inserts: list[str] = []
+def _group_statement(is_mixed: bool, has_commands: bool, has_snapshots: bool) -> str:
+    columns, kinds = f"{_NAMES}, {_PUBLISHED_NAMES}, unit", [*_TYPES, "integer"]
+    new_rows = _NEW_ROWS
+    if is_mixed:
+        columns += ", place"
+        kinds.append("integer")
+        new_rows += " ORDER BY place"
+    next_parameter = 4 + len(kinds)
+    given = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, start=4))
     refused = "SELECT unit FROM streams WHERE expected <> actual"
     answers = "SELECT unit, stream, NULL AS receipt, expected, actual FROM streams WHERE expected <> actual"
     handled = ""
-    for name, insert, is_wanted in (
-        ("new_rows", INSERT_ROWS, True),
-        ("new_snapshots", PUT_SNAPSHOTS, has_snapshots),
-        ("new_events", INSERT_EVENTS, True),
-        ("new_commands", INSERT_COMMANDS, has_commands),
-    ):
-        if not is_wanted:
-            continue
-        if insert is INSERT_COMMANDS:
-            ids, units = f"${next_parameter}::text[]", f"${next_parameter + insert.width}::integer[]"
-            handled = f"""handled AS MATERIALIZED (
-                SELECT unit, command_id, receipt
-                FROM unnest({ids}, {units}) AS given(command_id, unit) JOIN eventbus_commands USING (command_id)
-            ), """  # noqa: S608 (our own words)
-            refused += " UNION SELECT unit FROM handled"
-            answers += " UNION ALL SELECT unit, command_id, receipt, NULL, NULL FROM handled"
-        inserts.append(f"{name} AS ({insert.select_of_units(next_parameter, _ACCEPTED)} {insert.ending})")
-        next_parameter += insert.width + 1
+    # PostgreSQL runs them from the last to the first.
+    inserts = [f"new_rows AS ({new_rows})"]
+    if has_snapshots:
+        inserts.append(f"new_snapshots AS ({_of_units(PUT_SNAPSHOTS, next_parameter)})")
+        next_parameter += PUT_SNAPSHOTS.width + 1
+    inserts.append(f"new_events AS ({_NEW_EVENTS})")
+    if has_commands:
+        ids, units = f"${next_parameter}::text[]", f"${next_parameter + INSERT_COMMANDS.width}::integer[]"
+        handled = f"""handled AS MATERIALIZED (
+            SELECT unit, command_id, receipt
+            FROM unnest({ids}, {units}) AS given(command_id, unit) JOIN eventbus_commands USING (command_id)
+        ), """  # noqa: S608 (our own words)
+        refused += " UNION SELECT unit FROM handled"
+        answers += " UNION ALL SELECT unit, command_id, receipt, NULL, NULL FROM handled"
+        inserts.append(f"new_commands AS ({_of_units(INSERT_COMMANDS, next_parameter)})")
     return f"""
         WITH streams AS MATERIALIZED (
             SELECT unit, stream, expected, {_ACTUAL}
             FROM unnest($1::integer[], $2::text[], $3::bigint[]) AS given(unit, stream, expected)
-        ), {handled} refused AS MATERIALIZED ({refused}), {", ".join(inserts)} {answers}
+        ), {handled} refused AS MATERIALIZED ({refused}), given_rows AS MATERIALIZED (
+            SELECT * FROM unnest({given}) AS given({columns}) WHERE {_ACCEPTED}
+        ), {", ".join(inserts)} {answers}
     """  # noqa: S608 (our own words)
 
 
-def _columns(insert: BatchInsert, rows: Sequence[tuple[Value, ...]]) -> Sequence[list[Value]]:
-    """One array a column and one for the writes' numbers; without rows they are empty, and still there."""
-    return arrays(rows) if rows else [[] for _ in range(insert.width + 1)]
+def _of_units(insert: BatchInsert, first_parameter: int) -> str:
+    return f"{insert.select_of_units(first_parameter, _ACCEPTED)} {insert.ending}"

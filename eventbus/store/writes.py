@@ -6,36 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from eventbus.database import OutboxRow
-from eventbus.database.batches import Value
 from eventbus.errors import ConcurrencyConflict, EventBusError
-from eventbus.store.event_rows import event_rows
+from eventbus.store.event_rows import NewRow
 from eventbus.store.snapshots import Snapshot
-from eventbus.store.streams import Append
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ExactAppend:
-    """An append whose stream is to be at version *base*."""
+    """Rows for a stream that is to be at version *base*."""
 
-    append: Append
+    stream: str
     base: int
-
-    def rows(self) -> list[tuple[Value, ...]]:
-        """Of its events."""
-        return event_rows(self.append, self.base)
+    rows: Sequence[NewRow]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """
-    What is committed together, or not at all.
+    What is committed together, or not at all. Not frozen, as every command makes one; nobody changes it.
 
+    appends    at most one a stream
+    outbox     the rows that are published, in this order; those of appends among them
     commands   ids and receipts of commands that are to be handled once
     """
 
     appends: Sequence[ExactAppend]
-    outbox: Sequence[OutboxRow]
+    outbox: Sequence[NewRow]
     commands: Sequence[tuple[str, str]] = ()
     snapshots: Sequence[Snapshot] = ()
 
