@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field, ValidationError, field_validator
@@ -39,13 +39,19 @@ OWN_OPTIONS: Final = frozenset(
         "enable.idempotence",
         "group.id",
         "group.instance.id",
+        "group.protocol",
         "isolation.level",
         "metadata.broker.list",
+        "partition.assignment.strategy",
         "partitioner",
         "request.required.acks",
         "transactional.id",
     }
 )
+
+
+GroupProtocol = Literal["classic", "consumer"]
+"""How members of a group share partitions: the one of every Kafka, or the one of KIP-848 (Kafka 4.0 and later)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,8 @@ class Settings(BaseSettings):
     """`sqlite:///FILE` or `postgresql://…`; by default a file per service beside the embedded broker's data."""
     instance_id: str | None = Field(default=None, min_length=1, max_length=200)
     """A name that this process keeps over restarts (a StatefulSet's pod name): its partitions wait for it."""
+    group_protocol: GroupProtocol = "classic"
+    """How the members of the service's groups share partitions; `consumer` is KIP-848's, of Kafka 4.0 and later."""
     partitions: int = Field(default=12, ge=1, le=10_000)
     """Partitions of the topics that the service creates."""
     shutdown_seconds: float = Field(default=10.0, ge=0, le=3600)

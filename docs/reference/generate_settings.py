@@ -74,6 +74,8 @@ def _row(name: str, field: FieldInfo, meaning: str) -> str:
 
 def _takes(field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
+    if all(isinstance(kind, str) for kind in kinds):
+        return " or ".join(f"`{kind}`" for kind in kinds)
     word = {"str": "text", "int": "a whole number", "float": "seconds"}[kinds[0].__name__]
     bounds = [
         f"{words} {value:g}"

@@ -22,7 +22,7 @@ from eventbus.application.running import Running, running
 from eventbus.application.status import ApplicationStatus
 from eventbus.bus import Buses, Model
 from eventbus.clock import SystemClock
-from eventbus.config import load_settings
+from eventbus.config import GroupProtocol, load_settings
 from eventbus.database import Database
 from eventbus.errors import DefinitionError
 from eventbus.handlers import Faults, Middleware
@@ -58,6 +58,7 @@ class Application:
         broker_url: str | None = None,
         database_url: str | None = None,
         instance_id: str | None = None,
+        group_protocol: GroupProtocol | None = None,
         partitions: int | None = None,
         shutdown_seconds: float | None = None,
         database_wait_seconds: float | None = None,
@@ -68,6 +69,7 @@ class Application:
             broker_url=broker_url,
             database_url=database_url,
             instance_id=instance_id,
+            group_protocol=group_protocol,
             partitions=partitions,
             shutdown_seconds=shutdown_seconds,
             database_wait_seconds=database_wait_seconds,

@@ -41,12 +41,17 @@ async def connected(service: str, settings: Settings) -> AsyncGenerator[Connecti
     match broker:
         case EmbeddedBroker(directory):
             async with joined(directory, service) as member:
-                transport = KafkaTransport(member.address, topic_options=_EMBEDDED_TOPICS, client_id=service)
+                transport = KafkaTransport(
+                    member.address,
+                    topic_options=_EMBEDDED_TOPICS,
+                    client_id=service,
+                    group_protocol=settings.group_protocol,
+                )
                 instance_id = settings.instance_id or member.instance_id
                 async with _open(transport):
                     yield Connection(transport, member.address, instance_id, instance_id, member)
         case KafkaCluster(bootstrap, options):
-            transport = KafkaTransport(bootstrap, options, client_id=service)
+            transport = KafkaTransport(bootstrap, options, client_id=service, group_protocol=settings.group_protocol)
             # Without a name of its own, a process that starts again waits for its predecessor's leases to run out.
             holder = settings.instance_id or f"{socket.gethostname()}-{os.getpid()}"
             async with _open(transport):

@@ -22,6 +22,7 @@ from dataclasses import replace
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from eventbus.config import GroupProtocol
 from eventbus.transport.kafka.batches import split
 from eventbus.transport.kafka.connection import Connection
 from eventbus.transport.kafka.options import describe, member_options
@@ -48,6 +49,9 @@ _FATAL = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
+# The only sign of it that gets through: librdkafka calls it fatal, and that is the code that it gives.
+_UNRELEASED = KafkaError(KafkaError.UNRELEASED_INSTANCE_ID).str()
+_UNRELEASED_PAUSE_SECONDS = (0.5, 5.0)
 # One lost connection is no doubt: of a cluster with a dead node it would be reported four times a second.
 _DOUBTFUL = frozenset(
     {
@@ -69,11 +73,12 @@ class KafkaConsumer:
         topics: Sequence[str],
         *,
         instance_id: str | None,
+        protocol: GroupProtocol,
         revoked: Revoked,
         connection: Connection,
         logger: logging.Logger,
     ) -> None:
-        self._options = member_options(shared, group_id, instance_id)
+        self._options = member_options(shared, group_id, instance_id, protocol)
         self._group_id = group_id
         self._instance_id = instance_id
         self._topics = list(topics)
@@ -96,6 +101,8 @@ class KafkaConsumer:
         self._reading: dict[TopicPartition, int] = {}
         self._paused = False
         self._doubtful = False
+        self._reopen_at = 0.0
+        self._reopen_pause = 0.0
 
     async def receive(self, *, records: bool = True) -> Round:
         if self._under_way is None:
@@ -141,8 +148,11 @@ class KafkaConsumer:
         return consumer
 
     def _round(self, records: bool) -> Round:
-        consumer = self._consumer or self._open()
         deadline = time.monotonic() + _GROUP_ONLY_SECONDS
+        while self._consumer is None and time.monotonic() < self._reopen_at:
+            if self._closing.wait(_WAIT_SECONDS) or time.monotonic() > deadline:
+                return self._take([])
+        consumer = self._consumer or self._open()
         self._pause(consumer, not records)
         while not self._closing.is_set():
             self._do_requests(consumer)
@@ -155,12 +165,29 @@ class KafkaConsumer:
                 messages += consumer.consume(RECORDS_MAX - 1, 0)
             batches, errors = split(messages)
             for error, _ in errors:
+                if error.code() == KafkaError._FATAL and _UNRELEASED in error.str():
+                    self._reopen_later(consumer)
+                    return self._take([])
                 self._judge(error)
             if batches or self._doubtful or self._assignment_is_news:
                 return self._take(batches)
             if not records and time.monotonic() > deadline:
                 break
         return self._take([])
+
+    def _reopen_later(self, consumer: Consumer) -> None:
+        """A predecessor of this name was killed, and its session lasts: librdkafka gives up for good, so begin anew."""
+        shortest, longest = _UNRELEASED_PAUSE_SECONDS
+        if not self._reopen_pause:
+            _log.warning(
+                "consumer %s: instance %r is another process's until its session ends; waiting for it",
+                self._group_id,
+                self._instance_id,
+            )
+        self._reopen_pause = min(max(shortest, self._reopen_pause * 2), longest)
+        self._reopen_at = time.monotonic() + self._reopen_pause
+        self._consumer = None
+        consumer.close()
 
     def _take(self, batches: Sequence[PartitionBatch]) -> Round:
         assigned = self._assigned if self._assignment_is_news else None
@@ -251,6 +278,7 @@ class KafkaConsumer:
         return f"group {self._group_id!r} refuses this member: {describe(error)}"
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
+        self._reopen_pause = 0.0
         # Nothing for now; without this call the binding would start them at the group's offsets.
         consumer.incremental_assign([])
         self._assigned |= _places(partitions)

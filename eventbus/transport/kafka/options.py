@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError
 
+from eventbus.config import GroupProtocol
+
 Options = dict[str, str | int | float | bool]
 
 _ALWAYS: Options = {
@@ -76,10 +78,14 @@ def transactional_options(shared: Mapping[str, str | int], transactional_id: str
     return {**producer_options(shared), **_TRANSACTIONAL, "transactional.id": transactional_id}
 
 
-def member_options(shared: Mapping[str, str | int], group_id: str, instance_id: str | None) -> Options:
+def member_options(
+    shared: Mapping[str, str | int], group_id: str, instance_id: str | None, protocol: GroupProtocol
+) -> Options:
     """For a group member that decides itself where it reads from."""
     static: Options = {} if instance_id is None else {"group.instance.id": instance_id}
-    return {**_ALWAYS, **_MEMBER, **shared, **_READING, "group.id": group_id, **static}
+    # Of the newer protocol the broker decides how partitions are shared out, and how long a session is.
+    member: Options = _MEMBER if protocol == "classic" else {"group.protocol": protocol}
+    return {**_ALWAYS, **member, **shared, **_READING, "group.id": group_id, **static}
 
 
 def reader_options(shared: Mapping[str, str | int]) -> Options:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from eventbus.config import GroupProtocol
 from eventbus.errors import BrokerUnavailable
 from eventbus.transport.kafka.admin import KafkaAdmin
 from eventbus.transport.kafka.connection import Connection
@@ -29,6 +30,8 @@ class KafkaTransport:
     options       librdkafka's, such as `security.protocol`; they apply to every client
     topic_options configuration of the topics that `ensure_topics` creates, beside `retention.ms=-1`
     client_id     the service's name, for the broker's logs and quotas
+    group_protocol
+                  how members of its groups share partitions
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class KafkaTransport:
         *,
         topic_options: Mapping[str, str] | None = None,
         client_id: str = "eventbus",
+        group_protocol: GroupProtocol = "classic",
     ) -> None:
         self._shared: dict[str, str | int] = {
             **(options or {}),
             "bootstrap.servers": bootstrap,
             "client.id": client_id,
         }
+        self._group_protocol: GroupProtocol = group_protocol
         self._topic_options = {"retention.ms": "-1", **(topic_options or {})}
         self._connection = Connection(bootstrap, self._probe)
         self._logger = _librdkafka_logger()
@@ -105,6 +110,7 @@ class KafkaTransport:
             group_id,
             topics,
             instance_id=instance_id,
+            protocol=self._group_protocol,
             revoked=revoked,
             connection=self._connection,
             logger=self._logger,
@@ -128,7 +134,8 @@ class KafkaTransport:
 
 
 # librdkafka's words for what an absent broker brings about.
-_ABSENCE = frozenset({"FAIL", "ERROR", "SESSTMOUT", "REQTMOUT", "GETPID"})
+# FATAL is a member's end, which is said with the way out.
+_ABSENCE = frozenset({"FAIL", "FATAL", "ERROR", "SESSTMOUT", "REQTMOUT", "GETPID"})
 
 
 class _Quieten(logging.Filter):

@@ -53,7 +53,7 @@ async def until_effects(state: Path, count: int, seconds: float = 20) -> None:
             await anyio.sleep(0.02)
 
 
-async def test_a_killed_service_handles_again_within_three_seconds_and_repeats_nothing(
+async def test_a_killed_service_handles_again_before_its_session_ends_and_repeats_nothing(
     start: Callable[[float], "subprocess.Popen[bytes]"], state: Path
 ) -> None:
     """SIGKILL in the middle of a batch, five times: the next process goes on at the checkpoint, at once."""
@@ -71,7 +71,9 @@ async def test_a_killed_service_handles_again_within_three_seconds_and_repeats_n
             began = time.monotonic()
             service = start(0.001)
             await until_effects(state, before + 1)
-            assert time.monotonic() - began < 3.0
+            # Without a name in the group it would wait for the session of the one that was killed: 10 s. It takes 1 s,
+            # on a machine that does nothing else.
+            assert time.monotonic() - began < 8.0
         service.kill()
         service.wait(10)
         service = start(0.0)
