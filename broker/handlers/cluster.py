@@ -8,18 +8,22 @@ Version notes
 
 DescribeLogDirs (key 35), v1-5: bytes per partition, and of the disk (KIP-113, KIP-827).
 
+Behaviour
+  - A partition that is offline comes as a directory of its own, with KAFKA_STORAGE_ERROR; its size is -1 when its log
+    could not be opened.
+
 ElectLeaders (key 43), v0-2: the only replica leads already. ELECTION_NOT_NEEDED for each partition,
 UNKNOWN_TOPIC_OR_PARTITION for one that is not there (KIP-460).
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping
 
 from broker.errors import ErrorCode
 from broker.handlers import authorized_operations
 from broker.handlers.context import BrokerState, RequestContext
+from broker.topics import Partition, Topic
 from broker.wire.messages.cluster import (
-    DescribableLogDirTopic,
     DescribeClusterBroker,
     DescribeClusterRequest,
     DescribeClusterResponse,
@@ -36,6 +40,7 @@ from broker.wire.messages.cluster import (
 )
 
 _BROKER_ENDPOINTS = 1
+_UNKNOWN = -1
 
 
 def handle_describe_cluster(context: RequestContext, request: DescribeClusterRequest) -> DescribeClusterResponse:
@@ -60,21 +65,30 @@ def handle_describe_cluster(context: RequestContext, request: DescribeClusterReq
 
 def handle_describe_log_dirs(context: RequestContext, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse:
     broker = context.broker
-    usage = shutil.disk_usage(broker.data_dir)
-    return DescribeLogDirsResponse(
-        results=[
-            DescribeLogDirsResult(
-                log_dir=str(broker.data_dir),
-                topics=list(_log_sizes(broker, request.topics)),
-                total_bytes=usage.total,
-                usable_bytes=usage.free,
-            )
-        ]
+    try:
+        usage = shutil.disk_usage(broker.data_dir)
+        total, usable = usage.total, usage.free
+    except OSError:
+        total = usable = _UNKNOWN
+    wanted = None if request.topics is None else {topic.topic: set(topic.partitions) for topic in request.topics}
+    results = [
+        DescribeLogDirsResult(
+            log_dir=str(broker.data_dir),
+            topics=list(_log_sizes(broker, wanted)),
+            total_bytes=total,
+            usable_bytes=usable,
+        )
+    ]
+    results.extend(
+        _offline_directory(broker, topic, partition)
+        for topic in broker.catalog
+        for partition in topic.partitions
+        if partition.offline is not None and (wanted is None or partition.index in wanted.get(topic.name, ()))
     )
+    return DescribeLogDirsResponse(results=results)
 
 
-def _log_sizes(broker: BrokerState, asked: Sequence[DescribableLogDirTopic] | None) -> Iterator[DescribeLogDirsTopic]:
-    wanted = None if asked is None else {topic.topic: set(topic.partitions) for topic in asked}
+def _log_sizes(broker: BrokerState, wanted: Mapping[str, Container[int]] | None) -> Iterator[DescribeLogDirsTopic]:
     for topic in broker.catalog:
         if wanted is not None and topic.name not in wanted:
             continue
@@ -83,9 +97,27 @@ def _log_sizes(broker: BrokerState, asked: Sequence[DescribableLogDirTopic] | No
             partitions=[
                 DescribeLogDirsPartition(partition_index=partition.index, partition_size=partition.log.size)
                 for partition in topic.partitions
-                if wanted is None or partition.index in wanted[topic.name]
+                if partition.offline is None and (wanted is None or partition.index in wanted[topic.name])
             ],
         )
+
+
+def _offline_directory(broker: BrokerState, topic: Topic, partition: Partition) -> DescribeLogDirsResult:
+    return DescribeLogDirsResult(
+        error_code=ErrorCode.KAFKA_STORAGE_ERROR,
+        log_dir=str(broker.data_dir / str(partition)),
+        topics=[
+            DescribeLogDirsTopic(
+                name=topic.name,
+                partitions=[
+                    DescribeLogDirsPartition(
+                        partition_index=partition.index,
+                        partition_size=_UNKNOWN if partition.unopened else partition.log.size,
+                    )
+                ],
+            )
+        ],
+    )
 
 
 def handle_elect_leaders(context: RequestContext, request: ElectLeadersRequest) -> ElectLeadersResponse:

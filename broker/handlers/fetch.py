@@ -106,7 +106,11 @@ class _Fetch:
             if offset < end and missing > 0:
                 if missing == 1:
                     return True
-                missing -= min(log.bytes_between(offset, end), wanted.asked.partition_max_bytes)
+                try:
+                    missing -= min(log.bytes_between(offset, end), wanted.asked.partition_max_bytes)
+                except KafkaError:
+                    # The answer tells it.
+                    return True
         return missing <= 0
 
     def answer(self) -> FetchResponse:
@@ -209,14 +213,16 @@ class _Fetch:
                 at_least_one_batch=at_least_one_batch,
                 up_to=self._readable_end(partition),
             )
+            if records is not None:
+                data.records = records
+                if self._request.isolation_level == _READ_COMMITTED:
+                    data.aborted_transactions = _aborted(partition, asked.fetch_offset, records)
         except OffsetOutOfRange:
             return _refusal(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
         except KafkaError as refused:
+            if isinstance(data.records, LogSlice):
+                data.records.release()
             return _refusal(asked.partition, refused.code)
-        if records is not None:
-            data.records = records
-            if self._request.isolation_level == _READ_COMMITTED:
-                data.aborted_transactions = _aborted(partition, asked.fetch_offset, records)
         return data
 
 

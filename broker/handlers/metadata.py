@@ -7,7 +7,7 @@ Behaviour
     on; it is there with the answer, so the client need not ask again. Else UNKNOWN_TOPIC_OR_PARTITION, or
     INVALID_TOPIC_EXCEPTION for a name that no topic can have.
   - By id: UNKNOWN_TOPIC_ID for an id that no topic has; nothing is created.
-  - Every partition is led by this broker, which is its only replica.
+  - Every partition is led by this broker, which is its only replica; an offline one where the disk failed.
 Version notes
   - v7 leader epochs (KIP-320); v8 authorized operations (KIP-430), the cluster's gone again in v11 (KIP-700)
   - v10 topic ids (KIP-516); v12 topics can be asked for by id; v13 error for the whole answer (KIP-1102)
@@ -110,6 +110,7 @@ def _describe_partition(broker: BrokerState, partition: Partition) -> MetadataRe
         leader_epoch=partition.leader_epoch,
         replica_nodes=replicas,
         isr_nodes=replicas,
+        offline_replicas=replicas if partition.offline else (),
     )
 
 
@@ -173,6 +174,7 @@ def _page_of(broker: BrokerState, topic: Topic, page: list[Partition]) -> Descri
                 leader_epoch=partition.leader_epoch,
                 replica_nodes=replicas,
                 isr_nodes=replicas,
+                offline_replicas=replicas if partition.offline else (),
                 eligible_leader_replicas=(),
                 last_known_elr=(),
             )

@@ -25,12 +25,16 @@ Version notes
 DeleteRecords (key 21), v0-2: moves the start of a log.
 
 Behaviour
-  - Offset -1 is the high watermark; beyond it or below -1: OFFSET_OUT_OF_RANGE. The answer has the new log start.
+  - Offset -1 is the high watermark; beyond it or below -1: OFFSET_OUT_OF_RANGE. The answer has the new log start, and
+    comes when that is on the disk; KAFKA_STORAGE_ERROR when it could not be written, and a crash may bring them back.
 """
+
+import logging
 
 from broker.errors import ErrorCode, KafkaError
 from broker.handlers.context import BrokerState, RequestContext
 from broker.handlers.leader_epochs import check_leader_epoch
+from broker.handlers.pending import Pending
 from broker.topics import Partition
 from broker.wire.messages.offsets import (
     DeleteRecordsPartition,
@@ -49,6 +53,8 @@ from broker.wire.messages.offsets import (
     OffsetForLeaderPartition,
     OffsetForLeaderTopicResult,
 )
+
+LOG = logging.getLogger("broker.handlers")
 
 _LATEST, _EARLIEST, _MAX_TIMESTAMP, _EARLIEST_LOCAL, _LATEST_TIERED, _EARLIEST_PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 _LOWEST_VERSION_OF = {
@@ -147,16 +153,30 @@ def _epoch_end(broker: BrokerState, topic: str, asked: OffsetForLeaderPartition)
     return response
 
 
-def handle_delete_records(context: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
-    return DeleteRecordsResponse(
+def handle_delete_records(context: RequestContext, request: DeleteRecordsRequest) -> Pending[DeleteRecordsResponse]:
+    broker = context.broker
+    response = DeleteRecordsResponse(
         topics=[
             DeleteRecordsTopicResult(
                 name=topic.name,
-                partitions=[_delete_records(context.broker, topic.name, asked) for asked in topic.partitions],
+                partitions=[_delete_records(broker, topic.name, asked) for asked in topic.partitions],
             )
             for topic in request.topics
         ]
     )
+    pending: Pending[DeleteRecordsResponse] = Pending()
+
+    def written(outcome: Exception | None) -> None:
+        if outcome is not None:
+            LOG.error("log starts not written down reason=%s", outcome)
+            for result in (result for topic in response.topics for result in topic.partitions):
+                if not result.error_code:
+                    result.error_code, result.low_watermark = ErrorCode.KAFKA_STORAGE_ERROR, -1
+        pending.complete(response)
+
+    # One write for all of them, and not on this thread: it takes some fsyncs.
+    broker.background.run(broker.catalog.take_checkpoints().write, written)
+    return pending
 
 
 def _delete_records(broker: BrokerState, topic: str, asked: DeleteRecordsPartition) -> DeleteRecordsPartitionResult:
@@ -167,7 +187,6 @@ def _delete_records(broker: BrokerState, topic: str, asked: DeleteRecordsPartiti
         return response
     try:
         response.low_watermark = partition.log.delete_records(asked.offset)
-        broker.catalog.write_checkpoints()
     except KafkaError as refused:
         response.error_code = refused.code
     partition.advanced()

@@ -66,6 +66,12 @@ def _describe_producers(broker: BrokerState, topic: str, index: int) -> Describe
             error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
             error_message="This server does not host this topic-partition.",
         )
+    if partition.unopened is not None:
+        return DescribeProducersPartition(
+            partition_index=index,
+            error_code=ErrorCode.KAFKA_STORAGE_ERROR,
+            error_message=partition.unopened.message,
+        )
     return DescribeProducersPartition(
         partition_index=index,
         active_producers=[

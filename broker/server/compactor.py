@@ -70,7 +70,7 @@ class Compactor:
             if topic.is_internal:
                 continue
             for partition in topic.partitions:
-                if not partition.log.config.compacts or partition in self._skipped:
+                if partition.unopened or not partition.log.config.compacts or partition in self._skipped:
                     continue
                 try:
                     partition.log.roll_when_overdue()

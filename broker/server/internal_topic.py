@@ -9,10 +9,15 @@ It is made with the first record. The coordinators write all live keys anew when
 they are, and what lies before is then dropped: that keeps the log short until compaction does.
 """
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 
+from broker.errors import ErrorCode, KafkaError
 from broker.storage import AppendOrigin
 from broker.topics import Background, Catalog, FlushGroup, Partition
+
+LOG = logging.getLogger("broker.coordinators")
 
 _RECORD_BYTES_MAX = 32 << 20
 
@@ -36,6 +41,7 @@ class InternalTopic:
         self._flushes = flushes
         self._name = name
         self._partitions = partitions
+        self._discards_before = 0
         self._overrides = {
             "cleanup.policy": "compact",
             "segment.bytes": str(segment_bytes),
@@ -46,7 +52,7 @@ class InternalTopic:
     @property
     def start_offset(self) -> int:
         partition = self.find()
-        return 0 if partition is None else partition.log.log_start_offset
+        return 0 if partition is None else max(partition.log.log_start_offset, self._discards_before)
 
     @property
     def end_offset(self) -> int:
@@ -64,17 +70,31 @@ class InternalTopic:
         return base_offset
 
     def discard_before(self, offset: int) -> None:
-        """Flushes, moves the log's start to *offset* and drops the segments before it."""
+        """
+        Has the log synced by the next round of fsync, and then moves its start to *offset* and drops the segments
+        before it. `start_offset` is *offset* at once, so that nobody asks again meanwhile.
+        """
         partition = self.find()
-        if partition is None:
+        if partition is not None:
+            self._discards_before = offset
+            self._flushes.synced(partition, partial(self._discard, partition, offset))
+
+    def _discard(self, partition: Partition, offset: int, synced: ErrorCode) -> None:
+        self._discards_before = 0
+        # What was not brought to the disk replaces nothing; the log stays long until the next time.
+        if synced is not ErrorCode.NONE or partition.deleted:
             return
         log = partition.log
-        log.flush()
-        log.roll()
-        log.delete_records(offset)
-        for segment in log.apply_retention():
+        try:
+            log.roll()
+            log.delete_records(offset)
+            deleted = log.apply_retention()
+        except KafkaError as error:
+            LOG.error("records not discarded partition=%s reason=%s; tried again when it has grown", partition, error)
+            return
+        for segment in deleted:
             self._background.run(segment.remove, _done)
-        self._catalog.write_checkpoints()
+        self._background.run(self._catalog.take_checkpoints().write, _done)
 
     def find(self) -> Partition | None:
         topic = self._catalog.find(self._name)
@@ -85,4 +105,4 @@ class InternalTopic:
 
 
 def _done(_outcome: object) -> None:
-    """A file that could not be removed is found again at the next start."""
+    """A file that could not be removed is found at the next start; checkpoints are written again in a minute."""

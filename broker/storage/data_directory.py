@@ -11,6 +11,7 @@ The directory that holds everything of a broker: who has it, which cluster it is
 Source      Kafka's LogManager and BrokerMetadataCheckpoint; the names are Kafka's
 """
 
+import contextlib
 import fcntl
 import os
 from base64 import urlsafe_b64encode
@@ -20,6 +21,7 @@ from uuid import uuid4
 
 from broker.errors import BrokerError
 from broker.identifiers import TopicPartition, new_topic_id, topic_id_text
+from broker.storage.errors import way_out
 from broker.storage.files import FileSystem, read_whole, write_atomically
 from broker.storage.health import DiskHealth
 from broker.storage.log import PartitionLog
@@ -74,17 +76,14 @@ class DataDirectory:
                 f"data directory {path} cannot be used: there is a file, not a directory; choose another --data-dir"
             ) from error
         except OSError as error:
-            raise UnusableDataDirectory(
-                f"data directory {path} cannot be used: {error.strerror}; give this user write access,"
-                " or choose another --data-dir"
-            ) from error
+            raise _unusable(path, error) from error
         try:
             cluster_id = _read_or_write_meta(path, files, node_id)
             clean = _take_clean_mark(path, files)
             return cls(path, files, lock, cluster_id, clean=clean)
         except OSError as error:
             os.close(lock)
-            raise UnusableDataDirectory(f"data directory {path} cannot be used: {error}") from error
+            raise _unusable(path, error) from error
         except BaseException:
             os.close(lock)
             raise
@@ -114,9 +113,14 @@ class DataDirectory:
         """Whether one of *partitions* may be in the checkpoints: write them anew before it begins."""
         return self._checkpoints.mention(partitions)
 
-    def take_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> CheckpointWrite:
-        """What the checkpoints have to say of *logs*, which must be all there are; a worker may write it."""
-        return self._checkpoints.take(logs)
+    def take_checkpoints(
+        self, logs: Mapping[TopicPartition, PartitionLog], keep: Iterable[TopicPartition] = ()
+    ) -> CheckpointWrite:
+        """
+        What the checkpoints have to say of *logs*, and have said at the start of those to *keep*, which must be all
+        there are; a worker may write it.
+        """
+        return self._checkpoints.take(logs, keep)
 
     def write_checkpoints(self, logs: Mapping[TopicPartition, PartitionLog]) -> None:
         """
@@ -144,9 +148,18 @@ def _take_lock(path: Path) -> int:
         text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         os.close(descriptor)
         raise DataDirectoryInUse(path, int(text) if text.isdigit() else None) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    # For whoever is refused; a full disk may have no room for it.
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _unusable(path: Path, error: OSError) -> UnusableDataDirectory:
+    what = error.strerror or str(error)
+    return UnusableDataDirectory(
+        f"data directory {path} cannot be used: {what}; {way_out(error)}, or choose another --data-dir"
+    )
 
 
 def _read_or_write_meta(path: Path, files: FileSystem, node_id: int) -> str:

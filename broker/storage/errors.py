@@ -15,11 +15,30 @@ What storage refuses, by whose fault it is. Each is a KafkaError: its code and i
     │   └── InvalidTransactionState  a batch outside a transaction from a producer that is inside one
     ├── OffsetOutOfRange         the reader's: outside log start offset to next offset
     └── StorageError             the disk's: the numbers in the text say which file and what it said
+
+What an error of the disk asks for from whoever runs the broker: `way_out`.
 """
 
+import errno
 from pathlib import Path
 
 from broker.errors import ErrorCode, KafkaError
+
+_WAYS_OUT = {
+    errno.ENOSPC: "free some room on its disk",
+    errno.EDQUOT: "free some room in its quota",
+    errno.EROFS: "check its disk, and mount it writable",
+    errno.EACCES: "give this user write access",
+    errno.EPERM: "give this user write access",
+    errno.EIO: "the disk fails: copy what it still gives to another one",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files",
+}
+
+
+def way_out(error: OSError) -> str:
+    """What to do about *error*, for the end of a sentence that names the place; nothing was changed there."""
+    return _WAYS_OUT.get(error.errno or 0, "see what is there")
 
 
 class AppendRefused(KafkaError):

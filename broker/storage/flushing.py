@@ -18,31 +18,31 @@ from broker.storage.segments import Segments
 class PendingFlush:
     """The files to sync so that every batch below *up_to* survives a loss of power. They are retained for it."""
 
-    __slots__ = ("_directory", "_files", "error", "file_system", "generation", "up_to")
+    __slots__ = ("_directories", "_files", "error", "file_system", "generation", "up_to")
 
     def __init__(
         self,
         files: Sequence[OpenFile],
-        directory: Path | None,
+        directories: Sequence[Path],
         file_system: FileSystem,
         *,
         up_to: int,
         generation: int,
     ) -> None:
         self._files = files
-        self._directory = directory
+        self._directories = directories
         self.file_system = file_system
         self.up_to = up_to
         self.generation = generation
         self.error: OSError | None = None
 
     def run(self) -> None:
-        """Syncs the files, then the directory when it has new names. Never raises: flush_complete() does."""
+        """Syncs the files, then the directories that have new names. Never raises: flush_complete() does."""
         try:
             for file in self._files:
                 file.sync()
-            if self._directory is not None:
-                self.file_system.sync_directory(self._directory)
+            for directory in self._directories:
+                self.file_system.sync_directory(directory)
         except OSError as error:
             self.error = error
 
@@ -63,6 +63,8 @@ class Flushing:
         """Everything below was synced."""
         self.new_names = True
         """Whether the directory has names that a loss of power would take."""
+        self.new_directory = True
+        """Whether its own name may be such a one."""
         self.generation = 0
         self._directory = directory
         self._segments = segments
@@ -119,14 +121,19 @@ class Flushing:
             for file in to_sync:
                 file.release()
             raise
+        directories: list[Path] = []
+        if self.new_names:
+            directories.append(self._directory)
+        if self.new_directory:
+            directories.append(self._directory.parent)
         pending = PendingFlush(
             to_sync,
-            self._directory if self.new_names else None,
+            directories,
             self._files,
             up_to=next_offset,
             generation=self.generation,
         )
-        self.new_names = False
+        self.new_names = self.new_directory = False
         self._dirty_since = None
         return pending
 

@@ -24,6 +24,14 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 # What the process ran out of, not the disk: it says nothing about what was written.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 
+_ALL_LOGS = _NO_ROOM | _PASSING | {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def concerns_one_log(error: StorageError) -> bool:
+    """Whether only this log's files failed, by an I/O error or damage, and not the whole disk, or the process."""
+    reason = error.reason
+    return not isinstance(reason, OSError) or reason.errno not in _ALL_LOGS
+
 
 class DiskHealth:
     """Whether the disk of a data directory takes writes. Shared by its logs."""

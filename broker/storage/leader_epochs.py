@@ -88,11 +88,14 @@ class LeaderEpochs:
             self._replace(self._epochs[:keep], self._starts[:keep])
 
     def truncate_from_start(self, start_offset: int) -> None:
-        """Forgets what lies before *start_offset*; the epoch that holds it now starts there. Raises OSError."""
+        """
+        Forgets what lies before *start_offset*; the epoch that holds it now starts there. The file learns of it with
+        the next epoch: one that still claims what is gone does no harm, and this is asked for on the loop's thread.
+        """
         slot = bisect_right(self._starts, start_offset) - 1
         if slot < 0 or (slot == 0 and self._starts[0] == start_offset):
             return
-        self._replace(self._epochs[slot:], [start_offset, *self._starts[slot + 1 :]])
+        self._epochs, self._starts = self._epochs[slot:], [start_offset, *self._starts[slot + 1 :]]
 
     def _replace(self, epochs: list[int], starts: list[int]) -> None:
         write_rows(self._files, self._path, zip(epochs, starts, strict=True))

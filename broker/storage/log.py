@@ -96,6 +96,7 @@ class PartitionLog:
         self._producers = loaded.producers
         self._next_offset = loaded.next_offset
         self._log_start_offset = max(log_start_offset, loaded.segments.first.base_offset)
+        self._epochs.truncate_from_start(self._log_start_offset)
         self._flushing = Flushing(
             directory, loaded.segments, files, clock, recovery_point=min(recovery_point, loaded.next_offset)
         )
@@ -586,12 +587,8 @@ class PartitionLog:
     def _move_log_start(self, offset: int) -> None:
         if offset <= self._log_start_offset:
             return
-        # First, because an epoch that still claims what is gone does no harm.
         self._log_start_offset = offset
-        try:
-            self._epochs.truncate_from_start(offset)
-        except OSError as error:
-            raise self._health.failed(error) from error
+        self._epochs.truncate_from_start(offset)
 
     def _take_snapshot(self, *, sync: bool) -> None:
         write_atomically(

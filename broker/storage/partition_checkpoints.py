@@ -48,18 +48,29 @@ class PartitionCheckpoints:
         """Whether one of *partitions* may be in the files."""
         return not self._mentioned.isdisjoint(partitions)
 
-    def take(self, logs: Mapping[TopicPartition, PartitionLog]) -> "CheckpointWrite":
-        """What the files have to say now; *logs* are all there are."""
+    def take(
+        self, logs: Mapping[TopicPartition, PartitionLog], keep: Iterable[TopicPartition] = ()
+    ) -> "CheckpointWrite":
+        """What the files have to say now; *logs*, and those to *keep* as they were at the start, are all there are."""
         with self._lock:
             self._taken += 1
             self._mentioned |= logs.keys()
-            return CheckpointWrite(
+            taken = CheckpointWrite(
                 self,
                 self._taken,
                 {key: log.recovery_point for key, log in logs.items()},
                 {key: log.log_start_offset for key, log in logs.items()},
                 {key: log.clean_offset for key, log in logs.items() if log.clean_offset > 0},
             )
+            for key in keep:
+                for before, now in (
+                    (self.recovery_points, taken.recovery_points),
+                    (self.log_starts, taken.log_starts),
+                    (self.clean_offsets, taken.clean_offsets),
+                ):
+                    if key in before:
+                        now[key] = before[key]
+            return taken
 
     def write(self, taken: "CheckpointWrite") -> None:
         """Raises OSError."""
@@ -92,9 +103,9 @@ class CheckpointWrite:
         self,
         checkpoints: PartitionCheckpoints,
         number: int,
-        recovery_points: Offsets,
-        log_starts: Offsets,
-        clean_offsets: Offsets,
+        recovery_points: dict[TopicPartition, int],
+        log_starts: dict[TopicPartition, int],
+        clean_offsets: dict[TopicPartition, int],
     ) -> None:
         self._checkpoints = checkpoints
         self.number = number

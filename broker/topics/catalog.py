@@ -6,6 +6,7 @@ Create      line first, then directories: a topic without its directories is com
 Delete      line first, then each directory is renamed to NAME-N.ID-delete, then removed in a worker thread. Whatever of
             it a crash leaves is finished at the next start; a new topic of the same name never meets the old one's
             files
+Broken      a partition whose log the disk does not give, or has damaged, is offline; all others are served
 Strangers   a partition directory that no topic accounts for is set aside as NAME-N.stray at start: never deleted, never
             served
 Epochs      a partition's leader epoch rises by one with every start after a stop that was not clean: a client then asks
@@ -24,6 +25,7 @@ from broker.errors import ErrorCode, KafkaError
 from broker.identifiers import TopicId, TopicPartition, new_topic_id
 from broker.storage import CheckpointWrite, DataDirectory, FileSystem, PartitionLog
 from broker.storage.errors import StorageError
+from broker.storage.health import concerns_one_log
 from broker.storage.names import deleted_directory, is_deleted_directory
 from broker.topics.log_config import log_config
 from broker.topics.metadata_log import MetadataLog, MetadataState
@@ -79,6 +81,8 @@ class Catalog:
         self._topics: dict[str, Topic] = {}
         self._by_id: dict[TopicId, Topic] = {}
         self._doomed: list[Path] = []
+        # A topic may have been deleted just before a crash, and its directories renamed by this start.
+        self._names_unsynced = True
         self.changes = 0
         """Rises with every topic that is created, deleted or widened."""
         self._log, state = MetadataLog.open(directory.path, files=files)
@@ -108,8 +112,16 @@ class Catalog:
         return self._by_id.get(topic_id)
 
     def partitions(self) -> Iterator[Partition]:
+        """Those whose logs are open."""
         for topic in self._topics.values():
-            yield from topic.partitions
+            for partition in topic.partitions:
+                if partition.unopened is None:
+                    yield partition
+
+    def unopened(self) -> list[Partition]:
+        """Those whose logs could not be opened: offline until the broker starts again."""
+        every = (partition for topic in self._topics.values() for partition in topic.partitions)
+        return [partition for partition in every if partition.unopened is not None]
 
     def logs(self) -> dict[TopicPartition, PartitionLog]:
         """All open logs, for the checkpoints."""
@@ -161,6 +173,8 @@ class Catalog:
         self._log.append([ConfigsReplaced(topic.id, overrides)])
         topic.overrides, topic.config = dict(overrides), config
         for partition in topic.partitions:
+            if partition.unopened is not None:
+                continue
             partition.log.config = log_config(config, self._config)
 
     def delete(self, topic: Topic) -> Sequence[Path]:
@@ -174,12 +188,18 @@ class Catalog:
         doomed: list[Path] = []
         for partition in topic.partitions:
             partition.deleted = True
-            partition.log.close(clean=False)
+            if partition.unopened is None:
+                partition.log.close(clean=False)
             place = self._directory.partition_directory(TopicPartition(topic.name, partition.index))
             aside = deleted_directory(place)
-            self._files.rename(place, aside)
-            doomed.append(aside)
+            try:
+                self._files.rename(place, aside)
+                doomed.append(aside)
+            except OSError as error:
+                # Gone it is all the same: the next start finds the directory, and that its topic was deleted.
+                LOG.error("directory of a deleted topic stays for now path=%s reason=%s", place, error)
             partition.advanced()
+        self._names_unsynced = True
         self.changes += 1
         LOG.info("topic deleted name=%s", topic.name)
         return doomed
@@ -191,14 +211,17 @@ class Catalog:
 
     def take_checkpoints(self) -> CheckpointWrite:
         """What the checkpoints have to say now, for a worker to write."""
-        return self._directory.take_checkpoints(self.logs())
+        return self._directory.take_checkpoints(self.logs(), keep=self._unopened_places())
 
     def write_checkpoints(self) -> None:
         """Writes down where the logs start, and from where on a crash makes them be read. Raises OSError."""
-        self._directory.write_checkpoints(self.logs())
+        self.take_checkpoints().write()
 
     def close(self, *, clean: bool) -> bool:
         """Closes every log; True when all of them are clean, so that the next start need not read them."""
+        for partition in self.unopened():
+            LOG.error("log not closed cleanly partition=%s reason=it was never open", partition)
+            clean = False
         for partition in self.partitions():
             try:
                 partition.log.close(clean=clean)
@@ -253,29 +276,49 @@ class Catalog:
             if fresh and directory.name in there:
                 # An older topic's, whose renaming failed.
                 self._files.rename(directory, deleted_directory(directory))
-            log = PartitionLog.open(
-                directory,
-                files=self._files,
-                clock=self._clock,
-                config=settings,
-                clean=self._directory.clean,
-                recovery_point=0 if fresh else recovery_points.get(place, 0),
-                log_start_offset=0 if fresh else log_starts.get(place, 0),
-                clean_offset=0 if fresh else clean_offsets.get(place, 0),
-                disk=self._directory.disk,
-            )
-            if log.recovered.bytes_cut:
-                LOG.warning(
-                    "log recovered partition=%s bytes_cut=%d next_offset=%d",
-                    place,
-                    log.recovered.bytes_cut,
-                    log.next_offset,
+            log: PartitionLog | StorageError
+            try:
+                log = PartitionLog.open(
+                    directory,
+                    files=self._files,
+                    clock=self._clock,
+                    config=settings,
+                    clean=self._directory.clean,
+                    recovery_point=0 if fresh else recovery_points.get(place, 0),
+                    log_start_offset=0 if fresh else log_starts.get(place, 0),
+                    clean_offset=0 if fresh else clean_offsets.get(place, 0),
+                    disk=self._directory.disk,
                 )
+            except StorageError as error:
+                if fresh or not concerns_one_log(error):
+                    raise
+                LOG.error("partition is offline partition=%s reason=%s; its log cannot be opened", place, error.message)
+                log = error
+            else:
+                if log.recovered.bytes_cut:
+                    LOG.warning(
+                        "log recovered partition=%s bytes_cut=%d next_offset=%d",
+                        place,
+                        log.recovered.bytes_cut,
+                        log.next_offset,
+                    )
             epoch = self._epoch - topic.created_epoch
             topic.partitions.append(Partition(topic.name, topic.id, index, log, epoch, self._parked))
 
+    def _unopened_places(self) -> list[TopicPartition]:
+        return [TopicPartition(each.topic, each.index) for each in self.unopened()]
+
     def _forget_predecessors(self, name: str, partitions: range) -> None:
-        """Takes what the checkpoints say of older partitions of these names away, before a crash makes it true."""
+        """
+        Takes what the disk says of older partitions of these names away, before a crash makes it true: the names of
+        their directories, and the checkpoints.
+        """
+        if self._names_unsynced:
+            try:
+                self._files.sync_directory(self._directory.path)
+            except OSError as error:
+                raise StorageError(self._directory.path, error) from error
+            self._names_unsynced = False
         if self._directory.checkpoints_mention(TopicPartition(name, index) for index in partitions):
             try:
                 self.write_checkpoints()

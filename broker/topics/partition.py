@@ -9,31 +9,57 @@ itself as key.
 from broker.delayed import Purgatory
 from broker.identifiers import TopicId
 from broker.storage import Appended, AppendOrigin, PartitionLog
+from broker.storage.errors import StorageError
 
 _NEVER = 2**63 - 1
 
 
 class Partition:
-    """Compared and hashed by identity: a topic that is deleted and created again has other partitions."""
+    """
+    Compared and hashed by identity: a topic that is deleted and created again has other partitions.
 
-    __slots__ = ("_parked", "deleted", "index", "leader_epoch", "log", "topic", "topic_id")
+    One whose log could not be opened has the error in `unopened`, and whoever asks for its `log` gets it raised.
+    """
+
+    __slots__ = ("_parked", "deleted", "index", "leader_epoch", "log", "topic", "topic_id", "unopened")
+
+    log: PartitionLog
 
     def __init__(
-        self, topic: str, topic_id: TopicId, index: int, log: PartitionLog, leader_epoch: int, parked: Purgatory
+        self,
+        topic: str,
+        topic_id: TopicId,
+        index: int,
+        log: PartitionLog | StorageError,
+        leader_epoch: int,
+        parked: Purgatory,
     ) -> None:
         self.topic = topic
         self.topic_id = topic_id
         self.index = index
-        self.log = log
+        self.unopened = log if isinstance(log, StorageError) else None
+        if not isinstance(log, StorageError):
+            self.log = log
         self.leader_epoch = leader_epoch
         self.deleted = False
         self._parked = parked
+
+    def __getattr__(self, name: str) -> PartitionLog:
+        # Asked only for what is not there: a log that was not opened. So one that was costs no look at `unopened`.
+        if name == "log" and self.unopened is not None:
+            raise StorageError(self.unopened.path, self.unopened.reason)
+        raise AttributeError(name)
 
     @property
     def flushes_by_itself(self) -> bool:
         """Whether flush.ms or flush.messages ask for an fsync now and then."""
         config = self.log.config
         return config.flush_ms < _NEVER or config.flush_messages < _NEVER
+
+    @property
+    def offline(self) -> str | None:
+        """Why it takes no appends until the broker starts again; None while it does."""
+        return str(self.unopened.reason) if self.unopened is not None else self.log.offline
 
     def __repr__(self) -> str:
         return f"{self.topic}-{self.index}"

@@ -69,7 +69,10 @@ class PartitionMarkers:
 
     def want_durability(self, partitions: Iterable[TopicPartition]) -> bool:
         found = map(self._find, partitions)
-        return any(partition is not None and partition.log.config.flush_before_ack for partition in found)
+        return any(
+            partition is not None and partition.unopened is None and partition.log.config.flush_before_ack
+            for partition in found
+        )
 
     def end(
         self,

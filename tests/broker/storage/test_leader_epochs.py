@@ -56,10 +56,12 @@ def test_truncation_forgets_the_epochs_behind_it(filled: LogBench) -> None:
 
 
 def test_deleted_records_take_their_epochs_with_them(filled: LogBench) -> None:
-    """The first epoch that is left begins at the log start."""
+    """The first epoch that is left begins at the log start, before and after a restart; the file learns of it later."""
     filled.log.delete_records(4)
-    assert (filled.directory / "leader-epoch-checkpoint").read_text() == "0\n2\n5 4\n6 5\n"
     assert tuple(filled.log.end_offset_for_epoch(3)) == (3, 4)
+    assert tuple(filled.kill().end_offset_for_epoch(3)) == (3, 4)
+    filled.append(leader_epoch=7)
+    assert (filled.directory / "leader-epoch-checkpoint").read_text() == "0\n3\n5 4\n6 5\n7 9\n"
 
 
 def test_an_epoch_that_wrote_nothing_leaves_no_row(bench: LogBench, tmp_path: Path) -> None:
