@@ -72,13 +72,22 @@ class KafkaCluster:
     """librdkafka's options, such as `security.protocol`; those that the framework's promises rest on are refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogInMemory:
+    """`memory:` or `memory:NAME`: a log of this process, which ends with it. For tests."""
+
+    name: str | None
+    """All applications of the process that say the same name share the log; without one it is the application's own."""
+
+
 class BrokerUrl:
     """Reads EVENTBUS_BROKER_URL."""
 
     @staticmethod
-    def parse(url: str) -> EmbeddedBroker | KafkaCluster:
+    def parse(url: str) -> EmbeddedBroker | KafkaCluster | LogInMemory:
         """
-        `embedded:`, `embedded:DIR` (relative to the working directory, `~` is the user's home) or `kafka://…`.
+        `embedded:`, `embedded:DIR` (relative to the working directory, `~` is the user's home), `kafka://…` or
+        `memory:NAME`.
 
         Raises ValueError with the reason and the way out.
         """
@@ -90,7 +99,11 @@ class BrokerUrl:
             return EmbeddedBroker(Path(os.path.abspath(directory)))  # noqa: PTH100  resolve() would follow links
         if colon and scheme == "kafka" and rest.startswith("//"):
             return _kafka_cluster(url)
-        raise ValueError(f"{url!r} is neither embedded:DIR nor kafka://host:port,host:port")
+        if colon and scheme == "memory":
+            if rest.startswith("/"):
+                raise ValueError(f"{url!r} looks like a place: a log in memory has a name at most, memory:NAME")
+            return LogInMemory(rest or None)
+        raise ValueError(f"{url!r} is neither embedded:DIR nor kafka://host:port,host:port (memory: for tests)")
 
 
 def _kafka_cluster(url: str) -> KafkaCluster:
@@ -134,9 +147,12 @@ class Settings(BaseSettings):
     service: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     """The application's name: the consumer group, the source of its events, the name of its default database."""
     broker_url: str = "embedded:"
-    """Where the log is: `embedded:DIR` or `kafka://host:port,…?option=value`."""
+    """Where the log is: `embedded:DIR` or `kafka://host:port,…?option=value`; `memory:` in a test."""
     database_url: str | None = None
-    """`sqlite:///FILE` or `postgresql://…`; by default a file per service beside the embedded broker's data."""
+    """
+    `sqlite:///FILE` or `postgresql://…`; by default a file per service beside the embedded broker's data. `memory:` in
+    a test, and there by default when the log is in memory.
+    """
     instance_id: str | None = Field(default=None, min_length=1, max_length=200)
     """A name that this process keeps over restarts (a StatefulSet's pod name): its partitions wait for it."""
     group_protocol: GroupProtocol = "classic"
@@ -157,13 +173,13 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("sqlite:///", "postgresql://", "postgres://")):
+        if url is not None and not url.startswith(("sqlite://", "postgresql://", "postgres://", "memory:")):
             # The URL itself may hold a password.
             raise ValueError("is neither sqlite:///FILE nor postgresql://user:password@host/database")
         return url
 
     @property
-    def broker(self) -> EmbeddedBroker | KafkaCluster:
+    def broker(self) -> EmbeddedBroker | KafkaCluster | LogInMemory:
         """The log's address, read from `broker_url`."""
         return BrokerUrl.parse(self.broker_url)
 
@@ -173,13 +189,20 @@ class Settings(BaseSettings):
         match self.broker:
             case EmbeddedBroker(directory):
                 return directory
-            case KafkaCluster():
+            case KafkaCluster() | LogInMemory():
                 return state_directory()
 
     @property
     def effective_database_url(self) -> str:
         """`database_url`, or the default file of this service. `sqlite:///` and an absolute path has four slashes."""
-        return self.database_url or f"sqlite:///{self.directory / f'{self.service}.sqlite3'}"
+        if self.database_url is not None:
+            return self.database_url
+        match self.broker:
+            case LogInMemory(name):
+                # What has a name is found again with all that belongs to it, as in a directory of the embedded broker.
+                return "memory:" if name is None else f"memory:{name}/{self.service}"
+            case EmbeddedBroker() | KafkaCluster():
+                return f"sqlite:///{self.directory / f'{self.service}.sqlite3'}"
 
 
 def load_settings(service: str, **overrides: object) -> Settings:

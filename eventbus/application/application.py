@@ -17,14 +17,14 @@ from typing import TypeVar, get_args, get_origin
 
 import anyio
 
-from eventbus.application.connection import Connection, connected
+from eventbus.application.connection import Connection, MakeTransport, connected, log_of
 from eventbus.application.running import Running, running
 from eventbus.application.status import ApplicationStatus
 from eventbus.bus import Buses, Model
 from eventbus.clock import SystemClock
 from eventbus.config import GroupProtocol, load_settings
 from eventbus.database import Database
-from eventbus.errors import DefinitionError
+from eventbus.errors import DefinitionError, InvalidConfiguration
 from eventbus.handlers import Faults, Middleware
 from eventbus.messages import Command, Event, Query, Receipt
 from eventbus.observability import Counters
@@ -43,6 +43,8 @@ class Application:
     provide   what handlers may ask for by type beyond the framework's own: instances, factories, per_message(…)
     middleware
               what is done around every message that is handled, the outermost first
+    transport makes a connection to the log, in place of the one that broker_url names: for a log of another kind
+    database  in place of the one that database_url names: for a database of another kind
     settings  by keyword, over those of the environment: broker_url, database_url, partitions, …
 
     Raises InvalidConfiguration, DefinitionError.
@@ -55,6 +57,8 @@ class Application:
         modules: Sequence[ModuleType],
         provide: Sequence[object] = (),
         middleware: Sequence[Middleware] = (),
+        transport: MakeTransport | None = None,
+        database: Database | None = None,
         broker_url: str | None = None,
         database_url: str | None = None,
         instance_id: str | None = None,
@@ -63,6 +67,10 @@ class Application:
         shutdown_seconds: float | None = None,
         database_wait_seconds: float | None = None,
     ) -> None:
+        if (transport is not None and broker_url is not None) or (database is not None and database_url is not None):
+            raise InvalidConfiguration(
+                f"{name}: give transport= or broker_url=, and database= or database_url=, not both"
+            )
         self.name = name
         self.settings = load_settings(
             name,
@@ -76,7 +84,8 @@ class Application:
         )
         self.clock = SystemClock()
         self.counters = Counters()
-        self.database = Database.from_url(
+        self._log = log_of(self.settings, transport)
+        self.database = database or Database.from_url(
             self.settings.effective_database_url, wait_seconds=self.settings.database_wait_seconds
         )
         faults = Faults()
@@ -128,7 +137,7 @@ class Application:
     async def connected(self) -> AsyncGenerator[Connection]:
         """A connection to the log, and the database, with nothing consumed or relayed: for commands such as rebuild."""
         try:
-            async with connected(self.name, self.settings) as connection:
+            async with connected(self.name, self._log, self.settings) as connection:
                 yield connection
         finally:
             await self.database.aclose()

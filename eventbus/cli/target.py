@@ -103,6 +103,11 @@ async def open_database(
         )
     try:
         if not make:
+            if opened.name.startswith("memory:"):
+                raise InvalidConfiguration(
+                    f"{opened.name} is a database in the memory of one process, which no command can see: ask that "
+                    "process (Application.status), or give the service a file, --database sqlite:///FILE."
+                )
             if opened.dialect == "sqlite" and not await anyio.Path(opened.name).exists():
                 raise InvalidConfiguration(
                     f"There is no database at {opened.name}: start the service once, it makes it."

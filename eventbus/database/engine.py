@@ -4,15 +4,16 @@ A service's database: transactions that write, and snapshots to read from, as SQ
 SQLite      one connection writes, on a thread of its own; callers of `transaction()` wait for it in the order in
             which they came. BEGIN IMMEDIATE, write-ahead log, synchronous=FULL. Snapshots have connections and
             threads of their own beside it. Other processes on the same file are waited for, within the busy timeout.
+Memory      SQLite, in a file in memory that goes with the `Database` (see `eventbus.database.memory`)
 PostgreSQL  asyncpg and a pool; transactions are READ COMMITTED, snapshots REPEATABLE READ, read only. A lost connection
             empties the pool, which fills again by itself when the server is back.
 
 Source      decision 13; ADR-0003
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, assert_never
 
 import anyio
 from sqlalchemy import event
@@ -21,9 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventbus.database.direct import Direct, Result
 from eventbus.database.failures import translate
+from eventbus.database.memory import MemoryFile
 from eventbus.database.postgresql_engine import PostgresqlEngine
 from eventbus.database.sqlite_engine import SqliteEngine
-from eventbus.database.url import PostgresqlServer, SqliteFile, parse_database_url
+from eventbus.database.url import PostgresqlServer, SqliteFile, SqliteMemory, parse_database_url
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -64,17 +66,19 @@ class Database:
         wait_seconds   how long for a connection or for somebody's lock, before it is DatabaseUnavailable
         """
         parsed = parse_database_url(url)
-        if isinstance(parsed, SqliteFile):
-            name = str(parsed.path)
-            return cls(
-                name, "sqlite", SqliteEngine(parsed.path, wait_seconds, lambda engine: _translate_errors(engine, name))
-            )
-        name = _server_name(parsed)
-        return cls(
-            name,
-            "postgresql",
-            PostgresqlEngine(parsed, name, wait_seconds, lambda engine: _translate_errors(engine, name)),
-        )
+        match parsed:
+            case SqliteFile(path):
+                name = str(path)
+                return cls(name, "sqlite", SqliteEngine(path, wait_seconds, _translating(name)))
+            case SqliteMemory(given):
+                name = f"memory:{given or ''}"
+                file = MemoryFile() if given is None else MemoryFile.named(given)
+                return cls(name, "sqlite", SqliteEngine(file, wait_seconds, _translating(name)))
+            case PostgresqlServer():
+                name = _server_name(parsed)
+                return cls(name, "postgresql", PostgresqlEngine(parsed, name, wait_seconds, _translating(name)))
+            case _:
+                assert_never(parsed)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
@@ -134,13 +138,13 @@ class Database:
                 await source.__aexit__(None, None, None)
 
 
-def _translate_errors(engine: AsyncEngine, name: str) -> None:
-    """Let every statement on *engine* that finds the database away raise DatabaseUnavailable."""
+def _translating(name: str) -> Callable[[AsyncEngine], None]:
+    """What lets every statement on an engine that finds the database away raise DatabaseUnavailable."""
 
     def handle(context: ExceptionContext) -> BaseException | None:
         return translate(context.original_exception, name, disconnected=context.is_disconnect)
 
-    event.listen(engine.sync_engine, "handle_error", handle, retval=True)
+    return lambda engine: event.listen(engine.sync_engine, "handle_error", handle, retval=True)
 
 
 def _server_name(server: PostgresqlServer) -> str:

@@ -22,6 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from eventbus.database import sqlite_driver
 from eventbus.database.direct import Direct, Result
 from eventbus.database.failures import translate
+from eventbus.database.memory import MemoryFile
 from eventbus.database.url import VARIABLE
 from eventbus.errors import DatabaseUnavailable, InvalidConfiguration
 
@@ -31,6 +32,7 @@ DIRECT_READERS: Final = 2
 # The mode of the journal stays in the file; setting it again costs a read. FULL: a commit that was answered survives
 # a power cut. Foreign keys are off in SQLite unless asked for, and on everywhere else.
 _WRITER_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+_MEMORY_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=OFF", "foreign_keys=ON")
 _READER_PRAGMAS: Final = ("journal_mode=WAL", "query_only=ON")
 
 
@@ -53,14 +55,16 @@ async def run_on_sqlite(connection: AsyncConnection, function: Callable[[sqlite3
 
 class SqliteEngine:
     """
-    Connections to the file at *path*, which is made, with its directory, at the first use.
+    Connections to a file, which is made, with its directory, at the first use.
 
+    place          the file's path, or its place in memory, which is kept as long as this engine
     wait_seconds   how long for a turn in this process, and then for other processes' locks
     observe        called with each SQLAlchemy engine that is made, to listen to its errors
     """
 
-    def __init__(self, path: Path, wait_seconds: float, observe: Callable[[AsyncEngine], None]) -> None:
-        self._path = path
+    def __init__(self, place: Path | MemoryFile, wait_seconds: float, observe: Callable[[AsyncEngine], None]) -> None:
+        self._place = place
+        self._path = place.path if isinstance(place, MemoryFile) else place
         self._was_connected = False
         self._wait_seconds = wait_seconds
         self._observe = observe
@@ -168,7 +172,7 @@ class SqliteEngine:
             self._path,
             begin="BEGIN IMMEDIATE",
             busy_seconds=self._wait_seconds,
-            pragmas=_WRITER_PRAGMAS,
+            pragmas=_MEMORY_PRAGMAS if isinstance(self._place, MemoryFile) else _WRITER_PRAGMAS,
             thread=self._thread,
         )
 

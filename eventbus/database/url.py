@@ -3,6 +3,8 @@ The address of a database: `EVENTBUS_DATABASE_URL`. It names the database; the d
 
     sqlite:////var/lib/shop/orders.sqlite3                      a file; with three slashes relative to where we are
     postgresql://user:password@host:5432/name?sslmode=require   also `postgres://`
+    memory:                                                     a new one in this process' memory; also `sqlite:///:memory:`
+    memory:NAME                                                 the one that all of this process share who say NAME
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,9 @@ from sqlalchemy.exc import ArgumentError
 from eventbus.errors import InvalidConfiguration
 
 VARIABLE: Final = "EVENTBUS_DATABASE_URL"
-_FORMS: Final = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+_FORMS: Final = "use sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/NAME (memory: for tests)"
+_MEMORY: Final = "memory:"
+_SQLITES_MEMORY: Final = frozenset({"sqlite://", "sqlite:///:memory:"})
 _POSTGRESQL_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 
@@ -29,6 +33,13 @@ class SqliteFile:
 
 
 @dataclass(frozen=True, slots=True)
+class SqliteMemory:
+    """A SQLite database in this process' memory, of whoever opens it, or of all who say its *name*."""
+
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresqlServer:
     """A PostgreSQL database: the URL with the driver in it, the driver's arguments, the session's settings."""
 
@@ -37,8 +48,10 @@ class PostgresqlServer:
     settings: Mapping[str, str]
 
 
-def parse_database_url(url: str) -> SqliteFile | PostgresqlServer:
+def parse_database_url(url: str) -> SqliteFile | SqliteMemory | PostgresqlServer:
     """The database that *url* names. Raises InvalidConfiguration; the text never has the password in it."""
+    if url.startswith(_MEMORY) or url in _SQLITES_MEMORY:
+        return SqliteMemory(url.removeprefix(_MEMORY) or None if url.startswith(_MEMORY) else None)
     try:
         parsed = sqlalchemy.make_url(url)
     except (ArgumentError, ValueError):
@@ -62,10 +75,8 @@ def _sqlite(url: sqlalchemy.URL) -> SqliteFile:
         )
     if url.query:
         raise InvalidConfiguration(f"{VARIABLE} has options ({', '.join(url.query)}): sqlite:///FILE takes none")
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise InvalidConfiguration(
-            f"{VARIABLE} names no file: write sqlite:///FILE (a database in memory cannot be read beside its writer)"
-        )
+    if not url.database or url.database.startswith("file:"):
+        raise InvalidConfiguration(f"{VARIABLE} names no file: write sqlite:///FILE, or memory: for one in memory")
     return SqliteFile(Path(url.database).expanduser().absolute())
 
 

@@ -74,6 +74,11 @@ class MemoryLog:
         """The log of that name, which is made by the first who asks."""
         return cls._named.setdefault(name, cls(name))
 
+    @classmethod
+    def forget(cls, name: str) -> None:
+        """Who says this name from now on gets a new log; the old one stays with those who have it."""
+        cls._named.pop(name, None)
+
     # Absence.
 
     def stop(self) -> None:

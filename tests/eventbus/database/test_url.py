@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from eventbus.database.url import PostgresqlServer, SqliteFile, parse_database_url
+from eventbus.database.url import PostgresqlServer, SqliteFile, SqliteMemory, parse_database_url
 from eventbus.errors import InvalidConfiguration
 
 
@@ -11,6 +11,15 @@ def test_a_sqlite_url_names_an_absolute_file(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     assert parse_database_url("sqlite:////var/lib/x.sqlite3") == SqliteFile(Path("/var/lib/x.sqlite3"))
     assert parse_database_url("sqlite:///x.sqlite3") == SqliteFile(tmp_path / "x.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("memory:", None), ("sqlite:///:memory:", None), ("sqlite://", None), ("memory:shop", "shop")],
+)
+def test_a_database_can_be_in_memory(url: str, name: str | None) -> None:
+    """As SQLite's users write it, or as the log in memory is written."""
+    assert parse_database_url(url) == SqliteMemory(name)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
@@ -43,8 +52,7 @@ def test_libpqs_options_are_translated_for_the_driver() -> None:
         ("mysql://db/orders", "names 'mysql', which is not supported"),
         ("postgresql+psycopg://db/orders", "the framework picks it, write postgresql://"),
         ("sqlite+aiosqlite:///x", "the framework picks it, write sqlite://"),
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///file:x", "names no file"),
         ("sqlite:///file:x?mode=memory", "takes none"),
         ("sqlite://x.sqlite3", "three slashes"),
         ("postgresql://db", "names no database"),
