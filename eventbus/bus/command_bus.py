@@ -21,9 +21,10 @@ from eventbus.observability import (
     current_traceparent,
     is_traced_lately,
 )
-from eventbus.store import CommandRepeated, Transaction, Transactions, new_event_id
+from eventbus.store import CommandRepeated, Transaction, Transactions, UnitOfWork, new_event_id
 
 _ID_CHARACTERS_MAX: Final = 200
+_to_receipt: Final = Receipt.__pydantic_validator__.validate_python
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,66 +75,82 @@ class CommandBus:
         route = self._routes.get(type(command)) or self._route(type(command))
         if id is not None and not 0 < len(id) <= _ID_CHARACTERS_MAX:
             raise ValueError(f"a command's id has 1 to {_ID_CHARACTERS_MAX} characters, this one {len(id)}")
-        outer = current_scope()
+        sent = Sent(self, command, id or new_event_id(), current_scope())
         try:
             if is_traced_lately():
-                receipt = await self._traced(route, command, id, outer)
+                with command_span(command.message_name, sent.id):
+                    # Within the span, so that what the command leads to is its child.
+                    sent.take_trace()
+                    receipt = await self._send(route, sent, id)
             else:
-                receipt = await self._send(route, command, self._metadata(command, id, outer), outer, id)
+                receipt = await self._send(route, sent, id)
         except Exception:
             route.failed.add()
             raise
         route.handled.add()
         return receipt
 
-    async def _traced(self, route: _Route, command: Command, id: str | None, outer: Scope | None) -> Receipt:
-        own_id = id or new_event_id()
-        with command_span(command.message_name, own_id):
-            # Within the span, so that what the command leads to is its child.
-            return await self._send(route, command, self._metadata(command, own_id, outer), outer, id)
-
-    async def _send(
-        self, route: _Route, command: Command, metadata: Metadata, outer: Scope | None, id: str | None
-    ) -> Receipt:
-        key = None if id is None else f"{metadata.type}:{id}"
-        if outer is not None:
-            if outer.unit_of_work is None:
-                raise DefinitionError(
-                    f"a query changes nothing, and the handler of {outer.metadata.type} sends a command"
-                )
+    async def _send(self, route: _Route, sent: "Sent", id: str | None) -> Receipt:
+        key = None if id is None else f"{sent.command.message_name}:{id}"
+        if sent.outer is not None:
             # A conflict is the outer message's to retry: its transaction cannot be half done again.
-            return await self._handle(route, command, metadata, key, outer.unit_of_work.transaction)
-        retries = route.invocation.definition.options.retries_on_conflict
-        lazily = True
-        while True:
+            sent.join(sent.outer)
             try:
-                async with self._transactions.begin(lazily=lazily) as transaction:
-                    return await self._handle(route, command, metadata, key, transaction)
-            except (ConcurrencyConflict, CommandRepeated) as error:
-                if isinstance(error, CommandRepeated) and error.command_id == key:
-                    route.repeated.add()
-                    return Receipt.model_validate_json(error.receipt)
-                if retries == 0:
-                    raise
-                retries -= 1
-                # In a transaction of its own, which on SQLite keeps everybody else out: there it is the last time.
-                lazily = False
-                route.retried.add()
+                return await self._handle(route, sent, key)
+            except CommandRepeated as error:
+                return self._first_receipt(route, key, error)
+        try:
+            return await self._handle(route, sent, key)
+        except (ConcurrencyConflict, CommandRepeated) as error:
+            return await self._again(route, sent, key, error)
 
-    async def _handle(
-        self, route: _Route, command: Command, metadata: Metadata, key: str | None, transaction: Transaction
+    async def _again(
+        self, route: _Route, sent: "Sent", key: str | None, error: ConcurrencyConflict | CommandRepeated
     ) -> Receipt:
-        if key is not None:
-            earlier = await transaction.find_command(key)
-            if earlier is not None:
-                route.repeated.add()
-                return Receipt.model_validate_json(earlier)
-        unit_of_work = transaction.unit_of_work(metadata)
-        await route.invocation(command, unit_of_work)
-        await unit_of_work.complete()
-        receipt = Receipt(command_id=metadata.id, event_ids=tuple(unit_of_work.event_ids))
-        if key is not None:
-            transaction.remember_command(key, receipt.model_dump_json())
+        """What becomes of a command whose first attempt has come too late."""
+        retries = route.invocation.definition.options.retries_on_conflict
+        while True:
+            if isinstance(error, CommandRepeated):
+                return self._first_receipt(route, key, error)
+            if retries == 0:
+                raise error
+            retries -= 1
+            route.retried.add()
+            sent = sent.again()
+            try:
+                # In a transaction of its own, which on SQLite keeps everybody else out: there it is the last time.
+                await sent.begin().open()
+                return await self._handle(route, sent, key)
+            except (ConcurrencyConflict, CommandRepeated) as raised:
+                error = raised
+
+    @staticmethod
+    def _first_receipt(route: _Route, key: str | None, error: CommandRepeated) -> Receipt:
+        """What was answered under this id before. Raises *error* when it is about another command."""
+        if error.command_id != key:
+            raise error
+        route.repeated.add()
+        return Receipt.model_validate_json(error.receipt)
+
+    async def _handle(self, route: _Route, sent: "Sent", key: str | None) -> Receipt:
+        """Handles the command, and commits unless the transaction is an outer message's."""
+        try:
+            if key is not None:
+                earlier = await sent.begin().find_command(key)
+                if earlier is not None:
+                    raise CommandRepeated(key, earlier)
+            await route.invocation.within(sent, sent.command)
+            event_ids = () if sent.transaction is None else await sent.complete()
+            # The validator itself: a third less than Receipt(…).
+            receipt: Receipt = _to_receipt({"command_id": sent.id, "event_ids": event_ids})
+            if key is not None:
+                sent.begin().remember_command(key, receipt.model_dump_json())
+        except BaseException as error:
+            if sent.transaction is not None and sent.outer is None:
+                await sent.transaction.__aexit__(type(error), error, error.__traceback__)
+            raise
+        if sent.transaction is not None and sent.outer is None:
+            await sent.transaction.__aexit__(None, None, None)
         return receipt
 
     def _route(self, command: type[Command]) -> _Route:
@@ -154,16 +171,93 @@ class CommandBus:
         self._routes[command] = route
         return route
 
-    def _metadata(self, command: Command, id: str | None, scope: Scope | None) -> Metadata:
-        own_id = id or new_event_id()
-        outer = None if scope is None else scope.metadata
+    def begin(self) -> Transaction:
+        """A transaction that costs nothing until something is done in it."""
+        return self._transactions.begin(lazily=True)
+
+    def metadata(self, sent: "Sent") -> Metadata:
+        """What is known of a command that is being handled."""
+        command, outer = sent.command, sent.outer
         return Metadata(
-            id=own_id,
+            id=sent.id,
             type=command.message_name,
             version=command.message_version,
             source=self._source,
             time=self._clock.now(),
-            correlation_id=own_id if outer is None else outer.correlation_id or outer.id,
-            causation_id=None if outer is None else outer.id,
-            traceparent=current_traceparent() or (None if outer is None else outer.traceparent),
+            correlation_id=sent.correlation_id,
+            causation_id=None if outer is None else outer.metadata.id,
+            traceparent=sent.traceparent,
         )
+
+
+class Sent(Scope):
+    """
+    One attempt at a command. A handler that asks for nothing costs neither a transaction, nor a unit of work, nor
+    metadata: each is made for whoever asks first.
+    """
+
+    __slots__ = ("_bus", "_trace", "command", "id", "outer", "transaction")
+
+    # As Scope's own, which is not called: that is a tenth of what a command costs.
+    def __init__(self, bus: CommandBus, command: Command, id: str, outer: Scope | None) -> None:
+        self._metadata = None
+        self._unit_of_work = None
+        self._values = None
+        self.is_open = True
+        self._bus = bus
+        self._trace: str | None = None
+        self.command = command
+        self.id = id
+        self.outer = outer
+        self.transaction: Transaction | None = None
+
+    def again(self) -> "Sent":
+        """The next attempt."""
+        following = Sent(self._bus, self.command, self.id, self.outer)
+        following._trace = self._trace
+        return following
+
+    def begin(self) -> Transaction:
+        """The transaction, which is the outer message's when there is one."""
+        if self.transaction is None:
+            self.transaction = self._bus.begin()
+        return self.transaction
+
+    def join(self, outer: Scope) -> None:
+        """Be handled in the transaction of *outer*. Raises DefinitionError when that is a query."""
+        if outer.unit_of_work is None:
+            raise DefinitionError(f"a query changes nothing, and the handler of {outer.metadata.type} sends a command")
+        self.transaction = outer.unit_of_work.transaction
+
+    async def complete(self) -> tuple[str, ...]:
+        """The handler has returned: the ids of what it has led to."""
+        unit, self._unit_of_work = self._unit_of_work, None
+        if unit is None:
+            return ()
+        await unit.complete()
+        return tuple(unit.event_ids)
+
+    def take_trace(self) -> None:
+        """Belong to the span that is current now."""
+        self._trace = current_traceparent()
+
+    @property
+    def unit_of_work(self) -> UnitOfWork:
+        """Made, with a transaction around it, when it is asked for."""
+        if self._unit_of_work is None:
+            self._unit_of_work = self.begin().unit_of_work(self)
+        return self._unit_of_work
+
+    @property
+    def correlation_id(self) -> str:
+        """The outer message's; its own id with none."""
+        outer = self.outer
+        return self.id if outer is None else outer.metadata.correlation_id or outer.metadata.id
+
+    @property
+    def traceparent(self) -> str | None:
+        """Of the span that was current when it was sent; that of the outer message without one."""
+        return self._trace or current_traceparent() or (None if self.outer is None else self.outer.metadata.traceparent)
+
+    def _make_metadata(self) -> Metadata:
+        return self._bus.metadata(self)

@@ -4,7 +4,6 @@ Asks a query of its handler.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar, cast
 
 from eventbus.clock import Clock
@@ -51,23 +50,19 @@ class QueryBus:
     async def ask(self, query: Query[R]) -> R:
         """What the handler of *query* returns. Raises what it raises; DefinitionError without a handler."""
         route = self._routes.get(type(query)) or self._route(type(query))
-        # Made when the handler, a middleware or an error asks for it: that is dearer than all the rest.
-        metadata = partial(self._metadata, query, current_scope())
+        asked = _Asked(self, query)
         try:
             if is_traced_lately():
-                answer = await self._traced(route, query, metadata())
+                with command_span(query.message_name, asked.metadata.id):
+                    answer = await route.invocation.within(asked, query)
             else:
-                answer = await route.invocation.answer(query, metadata)
+                answer = await route.invocation.within(asked, query)
         except Exception:
             route.failed.add()
             raise
         route.answered.add()
         # @handles held the handler to it, as far as types are checked.
         return cast("R", answer)
-
-    async def _traced(self, route: _Route, query: Query[R], metadata: Metadata) -> object:
-        with command_span(metadata.type, metadata.id):
-            return await route.invocation.answer(query, metadata)
 
     def _route(self, query: type[Query[R]]) -> _Route:
         invocation = self._invocations.get(query)
@@ -85,7 +80,8 @@ class QueryBus:
         self._routes[query] = route
         return route
 
-    def _metadata(self, query: Query[R], outer: Scope | None) -> Metadata:
+    def metadata(self, query: Query[object], outer: Scope | None) -> Metadata:
+        """What is known of a query that is asked while *outer* is being handled."""
         own_id = new_event_id()
         return Metadata(
             id=own_id,
@@ -97,3 +93,18 @@ class QueryBus:
             causation_id=None if outer is None else outer.metadata.id,
             traceparent=current_traceparent() or (None if outer is None else outer.metadata.traceparent),
         )
+
+
+class _Asked(Scope):
+    """A query: its metadata is dearer than all the rest, and made for a handler, a middleware or an error that asks."""
+
+    __slots__ = ("_bus", "_outer", "_query")
+
+    def __init__(self, bus: QueryBus, query: Query[object]) -> None:
+        super().__init__(None, None)
+        self._bus = bus
+        self._query = query
+        self._outer = current_scope()
+
+    def _make_metadata(self) -> Metadata:
+        return self._bus.metadata(self._query, self._outer)

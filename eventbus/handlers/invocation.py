@@ -13,9 +13,9 @@ from anyio import to_thread
 
 from eventbus.handlers.arguments import Arguments
 from eventbus.handlers.middleware import Handling, MiddlewareDefinition, wrapped
-from eventbus.handlers.provision import Provision, Scope
+from eventbus.handlers.provision import Provision, Scope, unit_of_work_of
 from eventbus.handlers.registry import HandlerDefinition
-from eventbus.messages import Message, Metadata
+from eventbus.messages import Message
 from eventbus.store import UnitOfWork
 
 _current: Final[ContextVar[Scope | None]] = ContextVar("eventbus_scope", default=None)
@@ -36,35 +36,29 @@ class Invocation:
     note that names the handler and the message.
     """
 
-    __slots__ = ("_arguments", "_function", "_gets", "_handling", "_is_async", "_needs_connection", "definition")
+    __slots__ = ("_handling", "_needs_connection", "definition")
 
     def __init__(
         self, definition: HandlerDefinition, provision: Provision, middleware: Sequence[MiddlewareDefinition] = ()
     ) -> None:
         self.definition = definition
-        self._function = definition.function
-        self._is_async = inspect.iscoroutinefunction(definition.function)
-        self._arguments = Arguments.of(
-            definition.place, definition.name, definition.dependencies, provision, definition
-        )
-        self._gets = self._arguments.gets
+        arguments = Arguments.of(definition.place, definition.name, definition.dependencies, provision, definition)
         self._handling: Handling
-        self._handling, needs_connection = wrapped(self._handle, definition, middleware, provision)
-        self._needs_connection = needs_connection or self._arguments.needs_connection
+        self._handling, needs_connection = wrapped(
+            _handling(definition.function, arguments), definition, middleware, provision
+        )
+        self._needs_connection = needs_connection or arguments.needs_connection
 
     async def __call__(self, message: Message, unit_of_work: UnitOfWork) -> None:
         """
         Handles a command or event within *unit_of_work*. The caller completes that afterwards, and commits.
         """
+        await self.within(Scope(unit_of_work.metadata, unit_of_work), message)
+
+    async def within(self, scope: Scope, message: Message) -> object:
+        """What the handler returns: a query's answer."""
         if self._needs_connection:
-            await unit_of_work.open()
-        await self._run(message, Scope(unit_of_work.metadata, unit_of_work))
-
-    async def answer(self, query: Message, metadata: Metadata | Callable[[], Metadata]) -> object:
-        """What the handler of a query returns. *metadata* may be what makes it, for whoever asks."""
-        return await self._run(query, Scope(metadata, None))
-
-    async def _run(self, message: Message, scope: Scope) -> object:
+            await unit_of_work_of(scope).open()
         token = _current.set(scope)
         try:
             return await self._handling(message, scope)
@@ -78,18 +72,38 @@ class Invocation:
             scope.is_open = False
             _current.reset(token)
 
-    async def _handle(self, message: Message, scope: Scope) -> object:
-        if self._gets is None:
-            async with AsyncExitStack() as opened:
-                return await self._call(message, await self._arguments.open(scope, opened))
-        if self._is_async:
-            return await cast("Awaitable[object]", self._function(message, *[get(scope) for get in self._gets]))
-        return await self._call(message, [get(scope) for get in self._gets])
 
-    async def _call(self, message: Message, arguments: list[object]) -> object:
-        if self._is_async:
-            return await cast("Awaitable[object]", self._function(message, *arguments))
-        # A stop abandons what does not end in time; the thread goes on, its transaction is rolled back.
-        result = await to_thread.run_sync(partial(self._function, message, *arguments), abandon_on_cancel=True)
-        # A plain function around an `async def`, such as a decorator's.
-        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+def _handling(function: Callable[..., object], arguments: Arguments) -> Handling:
+    """The call of *function* in the cheapest way that its parameters allow, without a coroutine around it if any."""
+    gets = arguments.gets
+    if gets is None:
+        return _opening(function, arguments)
+    if not inspect.iscoroutinefunction(function):
+        return lambda message, scope: _in_thread(function, message, [get(scope) for get in gets])
+    called = cast("Callable[..., Awaitable[object]]", function)
+    if not gets:
+        return lambda message, _: called(message)
+    if len(gets) == 1:
+        (only,) = gets
+        return lambda message, scope: called(message, only(scope))
+    return lambda message, scope: called(message, *[get(scope) for get in gets])
+
+
+def _opening(function: Callable[..., object], arguments: Arguments) -> Handling:
+    is_async = inspect.iscoroutinefunction(function)
+
+    async def handle(message: Message, scope: Scope) -> object:
+        async with AsyncExitStack() as opened:
+            values = await arguments.open(scope, opened)
+            if is_async:
+                return await cast("Awaitable[object]", function(message, *values))
+            return await _in_thread(function, message, values)
+
+    return handle
+
+
+async def _in_thread(function: Callable[..., object], message: Message, arguments: Sequence[object]) -> object:
+    # A stop abandons what does not end in time; the thread goes on, its transaction is rolled back.
+    result = await to_thread.run_sync(partial(function, message, *arguments), abandon_on_cancel=True)
+    # A plain function around an `async def`, such as a decorator's.
+    return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result

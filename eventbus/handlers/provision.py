@@ -15,27 +15,30 @@ from eventbus.store import UnitOfWork
 
 class Scope:
     """
-    One message being handled.
-
-    metadata       or what makes it, once, when somebody asks: most queries never do
-    unit_of_work   None for a query, which changes nothing
+    One message being handled. Whoever hands messages to handlers may derive a scope of its own that makes what few
+    handlers ask for only when one does.
     """
 
-    __slots__ = ("_metadata", "_values", "is_open", "unit_of_work")
+    __slots__ = ("_metadata", "_unit_of_work", "_values", "is_open")
 
-    def __init__(self, metadata: "Metadata | Callable[[], Metadata]", unit_of_work: UnitOfWork | None) -> None:
+    def __init__(self, metadata: Metadata | None, unit_of_work: UnitOfWork | None) -> None:
         self._metadata = metadata
+        self._unit_of_work = unit_of_work
         self._values: dict[Provider, object] | None = None
-        self.unit_of_work = unit_of_work
         self.is_open = True
         """False once the handler has returned: what was started in it and forgotten is no part of the message."""
 
     @property
     def metadata(self) -> Metadata:
         """What is known about the message."""
-        if not isinstance(self._metadata, Metadata):
-            self._metadata = self._metadata()
+        if self._metadata is None:
+            self._metadata = self._make_metadata()
         return self._metadata
+
+    @property
+    def unit_of_work(self) -> UnitOfWork | None:
+        """What changes are made in; None for a query, which makes none."""
+        return self._unit_of_work
 
     @property
     def values(self) -> dict["Provider", object]:
@@ -43,6 +46,9 @@ class Scope:
         if self._values is None:
             self._values = {}
         return self._values
+
+    def _make_metadata(self) -> Metadata:
+        raise NotImplementedError(f"{type(self).__qualname__} was given no metadata, and does not say how to make it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,9 +105,10 @@ def shown(annotation: object) -> str:
 
 def unit_of_work_of(scope: Scope) -> UnitOfWork:
     """The unit of work of a message that has one; which those are was checked when the application was built."""
-    if scope.unit_of_work is None:
+    unit_of_work = scope.unit_of_work
+    if unit_of_work is None:
         raise DefinitionError(f"a query changes nothing: {scope.metadata.type} has no unit of work")
-    return scope.unit_of_work
+    return unit_of_work
 
 
 def from_unit_of_work(find: Callable[[object], Callable[[UnitOfWork], object] | None]) -> Source:

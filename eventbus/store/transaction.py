@@ -57,14 +57,14 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
     """
 
     # A class and no generator: every command goes through it, and a lazy one is to cost next to nothing.
-    __slots__ = ("_announces", "_begun", "_connection", "_is_lazy", "_means", "_pending", "_units", "source")
+    __slots__ = ("_begun", "_connection", "_is_lazy", "_means", "_pending", "_units", "announces", "source")
 
     def __init__(self, means: Means, *, is_lazy: bool) -> None:
         self.source = means.source
         self._means = means
         self._is_lazy = is_lazy
-        # Whether something for the log was flushed: the relay has work when this transaction has committed.
-        self._announces = False
+        self.announces = False
+        """Whether something for the log was flushed: the relay has work when this transaction has committed."""
         self._begun: AbstractAsyncContextManager[AsyncConnection] | None = None
         self._connection: AsyncConnection | None = None
         self._pending: Pending | None = None
@@ -87,7 +87,7 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
             await self._end(type(raised), raised, raised.__traceback__)
             raise
         await self._end(None, None, None)
-        if self._announces:
+        if self.announces:
             for listener in self._means.listeners:
                 listener()
 
@@ -184,7 +184,7 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
         await Snapshots().put(self.connection, [snapshot for _, snapshot in sorted(pending.snapshots.items())])
         rows = [outbox_row(row) for row in pending.rows_after(appended)]
         await self._means.outbox.add(self.connection, rows)
-        self._announces = self._announces or bool(rows)
+        self.announces = self.announces or bool(rows)
 
     async def _finish(self) -> None:
         """The block has ended well: flush, or, where the database has no transaction for it yet, commit in a group."""
@@ -194,7 +194,7 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
             write = None if self._means.groups is None else self._pending.write()
             if write is not None and self._means.groups is not None:
                 await self._means.groups[0].commit(write)
-                self._announces = bool(write.outbox)
+                self.announces = bool(write.outbox)
                 return
         await self.flush()
 
@@ -202,7 +202,8 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Commit what the database has begun, or roll it back for *error*; sessions end before it."""
-        for unit in self._units:
+        units, self._units = self._units, []
+        for unit in units:
             await unit.close()
         if self._begun is not None:
             await self._begun.__aexit__(kind, error, traceback)

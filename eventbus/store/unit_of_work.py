@@ -190,7 +190,9 @@ class UnitOfWork:
     async def complete(self) -> None:
         """The handler has returned: call the callbacks, flush the session, give what was kept to the transaction."""
         self._refuse_when_completed()
-        for callback in self._callbacks:
+        # They refer to this unit as it does to them: let go of, so that no command waits for the garbage collector.
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             callback()
         self._completed = True
         if self._session is not None:

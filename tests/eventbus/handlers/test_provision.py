@@ -13,6 +13,7 @@ from eventbus.handlers import (
     Invocation,
     Provided,
     Provision,
+    Scope,
     current_scope,
     per_message,
 )
@@ -91,7 +92,7 @@ async def test_an_instance_is_provided_for_its_class_and_what_it_derives_from() 
         return given is same is gateway
 
     called, _ = invocation(ask, [gateway], Gateway, BankGateway)
-    assert await called.answer(Ask(), METADATA) is True
+    assert await called.within(Scope(METADATA, None), Ask()) is True
 
 
 async def test_what_lives_as_long_as_the_application_is_made_once_and_left_at_its_end() -> None:
@@ -105,10 +106,10 @@ async def test_what_lives_as_long_as_the_application_is_made_once_and_left_at_it
 
     called, provided = invocation(ask, [BankGateway, rates, client], Gateway, Client)
     with pytest.raises(DefinitionError, match=r"is made when the application starts: enter app\.lifespan"):
-        await called.answer(Ask(), METADATA)
+        await called.within(Scope(METADATA, None), Ask())
     async with provided.opened():
-        assert await called.answer(Ask(), METADATA) == "paid 9"
-        assert await called.answer(Ask(), METADATA) == "paid 9"
+        assert await called.within(Scope(METADATA, None), Ask()) == "paid 9"
+        assert await called.within(Scope(METADATA, None), Ask()) == "paid 9"
         assert log == ["client opened"]
     assert log == ["client opened", "client closed"]
     assert seen[0] is seen[1]
@@ -125,7 +126,7 @@ async def test_what_lives_as_long_as_a_message_is_made_for_each_and_left_after_i
     called, _ = invocation(ask, [per_message(clock)], Clock)
     for _attempt in range(2):
         with pytest.raises(RuntimeError):
-            await called.answer(Ask(), METADATA)
+            await called.within(Scope(METADATA, None), Ask())
     assert log == ["clock for q-1", "handled", "clock stopped"] * 2
 
 
@@ -192,7 +193,7 @@ async def test_a_plain_function_around_an_async_one_is_awaited() -> None:
         return "done"
 
     called, _ = invocation(lambda _: inner(), [])
-    assert await called.answer(Ask(), METADATA) == "done"
+    assert await called.within(Scope(METADATA, None), Ask()) == "done"
 
 
 async def test_the_scope_is_current_while_the_handler_runs_and_not_after() -> None:
@@ -202,7 +203,7 @@ async def test_the_scope_is_current_while_the_handler_runs_and_not_after() -> No
         return current_scope()
 
     called, _ = invocation(ask, [])
-    scope = await called.answer(Ask(), METADATA)
+    scope = await called.within(Scope(METADATA, None), Ask())
     assert scope is not None
     assert current_scope() is None
     assert not scope.is_open  # type: ignore[attr-defined]
