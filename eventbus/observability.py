@@ -32,6 +32,12 @@ EVENTS_SKIPPED: Final = "events.skipped"
 """Of a type that no handler of this service takes; labelled by type."""
 EVENTS_RETRIED: Final = "events.retried"
 EVENTS_DEAD_LETTERED: Final = "events.dead_lettered"
+EVENTS_PARKED: Final = "events.parked"
+"""Waiting behind a dead letter of their key; labelled by handler."""
+EVENTS_DRAINED: Final = "events.drained"
+"""Handled after they had waited there; labelled by handler."""
+EVENTS_REVIVED: Final = "events.revived"
+"""Dead letters that were handled after all; labelled by handler."""
 EVENTS_PUBLISHED: Final = "events.published"
 EVENTS_REFUSED: Final = "events.refused"
 """Records that the log refuses for good; each blocks its key."""
@@ -100,6 +106,38 @@ def _outbox_gauge(name: str, unit: str, value: Callable[[OutboxFigures], float])
 _outbox_gauge("eventbus.outbox.rows", "{row}", lambda figures: figures.rows)
 _outbox_gauge("eventbus.outbox.oldest.age", "s", lambda figures: figures.oldest_age_seconds)
 _outbox_gauge("eventbus.outbox.blocked", "{row}", lambda figures: figures.blocked)
+
+
+@dataclass(frozen=True, slots=True)
+class ParkingFigures:
+    """What a service has parked: keys, events that wait there, and the age of the oldest of the keys in seconds."""
+
+    keys: int
+    events: int
+    oldest_age_seconds: float
+
+
+_parkings: dict[str, ParkingFigures] = {}
+
+
+def parking_figures(service: str, figures: ParkingFigures | None) -> None:
+    """What the service has parked as of now, for the gauges; None: it does not run here any more."""
+    if figures is None:
+        _parkings.pop(service, None)
+    else:
+        _parkings[service] = figures
+
+
+def _parking_gauge(name: str, unit: str, value: Callable[[ParkingFigures], float]) -> None:
+    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+        return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_parkings.items())]
+
+    _meter.create_observable_gauge(name, [observe], unit=unit)
+
+
+_parking_gauge("eventbus.parked.keys", "{key}", lambda figures: figures.keys)
+_parking_gauge("eventbus.parked.events", "{event}", lambda figures: figures.events)
+_parking_gauge("eventbus.parked.oldest.age", "s", lambda figures: figures.oldest_age_seconds)
 
 
 @dataclass(frozen=True, slots=True)

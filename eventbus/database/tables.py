@@ -185,8 +185,61 @@ dead_letters: Final = Table(
     Column("error_stack", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("failed_at", UtcTime, nullable=False),
+    Column("timestamp_ms", BigInteger, doc="the record's own time"),
+    Column("tries", Integer, nullable=False, server_default="0", doc="since somebody last asked for it"),
+    Column("retry_at", UtcTime, doc="when it is to be handled again; null: when somebody asks for it"),
+    Column("edited_at", UtcTime, doc="when its value was last changed by hand"),
     Index("ix_eventbus_dead_letters_consumer_failed_at", "consumer", "failed_at"),
+    Index(
+        "ix_eventbus_dead_letters_retry_at",
+        "consumer",
+        "retry_at",
+        postgresql_where=text("retry_at IS NOT NULL"),
+        sqlite_where=text("retry_at IS NOT NULL"),
+    ),
     info={"doc": "Records that kept failing or could not be decoded, as they came."},
+)
+
+parked_keys: Final = Table(
+    "eventbus_parked_keys",
+    metadata,
+    Column("consumer", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False, doc="raw"),
+    Column("handler", Text, nullable=False, doc="which gets nothing of this key for now"),
+    Column("dead_letter_id", Text, doc="what the key waits behind; null: what waits is being handled"),
+    Column("parked_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("consumer", "topic", "key", "handler"),
+    Index("ix_eventbus_parked_keys_dead_letter_id", "dead_letter_id"),
+    Index(
+        "ix_eventbus_parked_keys_draining",
+        "consumer",
+        "parked_at",
+        postgresql_where=text("dead_letter_id IS NULL"),
+        sqlite_where=text("dead_letter_id IS NULL"),
+    ),
+    info={"doc": "Keys whose events wait behind a dead letter, handler by handler. The row is the key's lock."},
+)
+
+parked_events: Final = Table(
+    "eventbus_parked_events",
+    metadata,
+    Column("sequence", _SequenceNumber, Identity(), primary_key=True, doc="a key's order"),
+    Column("consumer", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False, doc="raw"),
+    Column("handler", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("message_id", Text, doc="`ce_id`, where it could be read"),
+    Column("type", Text, doc="`ce_type`, where it could be read"),
+    Column("value", LargeBinary, doc="raw"),
+    Column("headers", Text, nullable=False, doc="as in eventbus_dead_letters"),
+    Column("timestamp_ms", BigInteger, nullable=False, doc="the record's own time"),
+    Column("parked_at", UtcTime, nullable=False),
+    Index("ix_eventbus_parked_events_key", "consumer", "topic", "key", "handler", "sequence"),
+    sqlite_autoincrement=True,  # a number that was used is not used again: the next one comes behind it
+    info={"doc": "Events that wait behind a dead letter of their key, as they came."},
 )
 
 generations: Final = Table(

@@ -1,18 +1,21 @@
 """
 One record alone, each of its handlers in a transaction of its own, until it succeeds or its attempts are used up.
 
-Used up      a dead letter, with the record's raw bytes and the error, in the transaction that moves the checkpoint
+Used up      it is given up (see `giving_up`), in the transaction that moves the checkpoint
 """
 
 import random
 
 import anyio
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import Checkpoints, DeadLetters, Inbox
+from eventbus.database import Checkpoints, Inbox, ParkedEvent, Parking
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
-from eventbus.delivery.incoming import Call, Incoming, dead_letter
+from eventbus.delivery.giving_up import GivingUp
+from eventbus.delivery.incoming import Call, Incoming, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
+from eventbus.delivery.slice import parked_among
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store import Transactions
 
@@ -26,7 +29,8 @@ class Attempts:
         self._outcomes = outcomes
         self._checkpoints = Checkpoints()
         self._inbox = Inbox()
-        self._dead_letters = DeadLetters()
+        self._parking = Parking()
+        self._giving_up = GivingUp(service)
 
     async def settle(
         self, claim: EventClaim, work: Incoming, next_offset: int, failed: Call | None, error: Exception | None
@@ -34,21 +38,21 @@ class Attempts:
         """*failed* and *error*: which handler has failed at it already, and how."""
         for number, call in enumerate(work.calls, start=1):
             behind = next_offset if number == len(work.calls) else max(claim.next_offset, work.record.offset)
-            is_failed = failed is not None and failed.inbox_id == call.inbox_id
+            is_failed = failed is not None and failed.handler is call.handler
             await self._until_settled(claim, work, call, behind, error if is_failed else None)
 
     async def _until_settled(
         self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception | None
     ) -> None:
         """One handler, until it succeeds or its attempts are used up; *error*: how the first one failed, if it did."""
-        options = call.invocation.definition.options
+        options = call.handler.options
         pauses = Backoff(options.backoff_seconds, options.backoff_seconds_max)
         attempt = 0 if error is None else 1
         conflicts = 0
         while True:
             if error is not None:
                 if attempt >= options.attempts:
-                    await self._bury(claim, work, call, next_offset, error, attempt)
+                    await self._give_up(claim, work, call, next_offset, error, attempt)
                     return
                 pause = pauses.next()
                 self._outcomes.failed(work, call, error, attempt, pause)
@@ -70,29 +74,53 @@ class Attempts:
                 return
 
     async def _attempt(self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, attempt: int) -> None:
+        waiting: ParkedEvent | None = None
         async with self._transactions.begin() as transaction:
-            checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
-            is_new = bool(await self._inbox.admit(transaction.connection, self._service, [call.inbox_id]))
+            connection = transaction.connection
+            checkpoint = await self._checkpoints.advance(connection, claim.checkpoint, next_offset)
+            is_new = await self._admit(connection, call)
             if is_new:
-                unit = transaction.unit_of_work(work.metadata(attempt))
-                with self._outcomes.span(claim, [work]):
-                    await call.invocation(work.event, unit)
-                    await unit.complete()
+                waiting = await self._parked(connection, claim, work, call)
+                if waiting is not None:
+                    await self._parking.add(connection, [waiting])
+                else:
+                    unit = transaction.unit_of_work(work.metadata(attempt))
+                    with self._outcomes.span(claim, [work]):
+                        await call.invocation(work.event, unit)
+                        await unit.complete()
         claim.move(checkpoint, next_offset)
-        if is_new:
+        if waiting is not None:
+            self._outcomes.waiting([waiting])
+        elif is_new:
             self._outcomes.handled({work.envelope.type: 1})
         else:
             self._outcomes.handled({}, repeated=1)
 
-    async def _bury(
+    async def _give_up(
         self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
     ) -> None:
-        handler = call.invocation.definition.name
-        letter = dead_letter(self._service, work.record, error, handler=handler, attempts=attempts)
+        letter = dead_letter(self._service, work.record, error, handler=call.handler.name, attempts=attempts)
+        parks = False
         async with self._transactions.begin() as transaction:
             checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
             # With a row in the inbox a repeat of the message is dropped, and not tried all over again.
-            if await self._inbox.admit(transaction.connection, self._service, [call.inbox_id]):
-                await self._dead_letters.add(transaction.connection, [letter])
+            if await self._admit(transaction.connection, call):
+                parks = await self._giving_up.keep(transaction, letter, call.handler)
+                await self._giving_up.publish_copy(transaction, work.record, call.handler, error, attempts)
         claim.move(checkpoint, next_offset)
-        self._outcomes.dead(work.record, error, handler, attempts)
+        if parks:
+            claim.parked()
+        self._outcomes.dead(work.record, error, call.handler.name, attempts, parks=parks)
+
+    async def _admit(self, connection: AsyncConnection, call: Call) -> bool:
+        ids = [] if call.inbox_id is None else [call.inbox_id]
+        return not ids or bool(await self._inbox.admit(connection, self._service, ids))
+
+    async def _parked(
+        self, connection: AsyncConnection, claim: EventClaim, work: Incoming, call: Call
+    ) -> ParkedEvent | None:
+        """The event as it waits, if its key is parked for this handler."""
+        key, handler = work.record.key, call.handler.name
+        if key is None or (handler, key) not in await parked_among(self._parking, connection, claim, [work]):
+            return None
+        return parked_event(self._service, work.record, key, handler)

@@ -25,3 +25,8 @@ class Backoff:
     def reset(self) -> None:
         """It has worked: begin again with the first wait."""
         self._next = self._first
+
+
+def wait_before(repeat: int, first: float, longest: float) -> float:
+    """The same wait by its number: before the first repeat, the second and so on, for whoever keeps no series."""
+    return min(first * 2.0 ** min(repeat - 1, 60), longest) * random.uniform(0.75, 1.0)

@@ -7,7 +7,8 @@ A slice      several records in one transaction: the checkpoint moves (which fen
 A failure    rolls the slice back. The records before the failing one run again together; the failing one runs alone,
              each of its handlers in a transaction of its own, until it succeeds or its attempts are used up; then the
              rest goes on together. A neighbour is never failed by it, though its handler may run twice
-Used up      a dead letter, with the record's raw bytes and the error, in the transaction that moves the checkpoint
+Used up      a dead letter, with the record's raw bytes and the error, in the transaction that moves the checkpoint;
+             later events of its key wait behind it, unless the handler says otherwise
 Not a failure
              a concurrency conflict is tried again at once, some times; an absent database is the consumer's to wait for
 """
@@ -16,7 +17,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
-from eventbus.database import Checkpoints, Database, HandlerStarts, LogPartition
+from eventbus.database import Checkpoints, Database, HandlerStarts, LogPartition, Parking
 from eventbus.delivery.attempts import Attempts
 from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
 from eventbus.delivery.incoming import Sorting, Undecodable, Unhandled, Work
@@ -69,6 +70,7 @@ class EventDelivery:
         self._attempts = Attempts(service, transactions, self._outcomes)
         self._checkpoints = Checkpoints()
         self._handler_starts = HandlerStarts()
+        self._parking = Parking()
         self._skipped: dict[tuple[str, str], int] = {}
         self._slice = _SLICE_FIRST
 
@@ -96,11 +98,12 @@ class EventDelivery:
                 if handler not in first_offsets
             }
             await self._handler_starts.record(connection, self.name, log, new)
+            is_any_parked = await self._parking.is_any(connection, self.name, log.topic)
         for handler, first_offset in new.items():
             if (passed_over := first_offset - start) > 0:
                 place = (handler, log.topic)
                 self._skipped[place] = self._skipped.get(place, 0) + passed_over
-        return EventClaim(checkpoint, next_offset, {**first_offsets, **new})
+        return EventClaim(checkpoint, next_offset, {**first_offsets, **new}, is_any_parked)
 
     def claimed(self) -> None:
         """Every partition of an assignment has been claimed: says once what new handlers will not see."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from eventbus.database import DeadLetter
+from eventbus.database import DeadLetter, Failure, ParkedEvent, ParkedKey
 from eventbus.errors import UndecodableMessage
 from eventbus.handlers.invocation import Invocation
+from eventbus.handlers.registry import HandlerDefinition
 from eventbus.messages import Envelope, Event, Metadata
 from eventbus.messages.metadata import Position
 from eventbus.serialization.types import MessageTypes
@@ -16,10 +17,14 @@ from eventbus.transport.port import IncomingRecord
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One handler that a record is for, and the inbox's name for the two together."""
+    """One handler that a record is for, and the inbox's name for the two together: None when the record has no id."""
 
     invocation: Invocation
-    inbox_id: str
+    inbox_id: str | None
+
+    @property
+    def handler(self) -> HandlerDefinition:
+        return self.invocation.definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,11 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record that is not what its headers say."""
+    """A record that is not what its headers say; *calls*: the handlers of the type that it says to be, if it does."""
 
     record: IncomingRecord
     error: UndecodableMessage
+    calls: Sequence[Call] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +86,57 @@ class Sorting:
                 raise UndecodableMessage("the header ce_id or ce_source has a NUL in it, which no database can keep")
             event = self._types.decode(envelope, record.value)
         except UndecodableMessage as error:
-            return Undecodable(record, error)
+            calls = _calls(invocations, record, first_offsets, _message(record))
+            return Undecodable(record, error, calls) if calls or not invocations else Unhandled(record, None)
         if event is None:
             return Unhandled(record, envelope.type)
-        calls = [
-            Call(invocation, f"{envelope.source}/{envelope.id}#{invocation.definition.name}")
-            for invocation in invocations
-            if first_offsets.get(invocation.definition.name, 0) <= record.offset
-        ]
-        return Incoming(record, envelope, event, calls)
+        message = f"{envelope.source}/{envelope.id}"
+        return Incoming(record, envelope, event, _calls(invocations, record, first_offsets, message))
+
+    def for_handler(self, record: IncomingRecord, handler: str) -> "tuple[Incoming, Call] | Undecodable | Unhandled":
+        """The record as that one handler reads it, wherever its part of the log begins."""
+        found = self.sort(record, {})
+        if not isinstance(found, Incoming):
+            return found
+        call = next((call for call in found.calls if call.handler.name == handler), None)
+        return Unhandled(record, found.envelope.type) if call is None else (found, call)
+
+
+def _calls(
+    invocations: Sequence[Invocation], record: IncomingRecord, first_offsets: Mapping[str, int], message: str | None
+) -> list[Call]:
+    return [
+        Call(invocation, None if message is None else f"{message}#{invocation.definition.name}")
+        for invocation in invocations
+        if first_offsets.get(invocation.definition.name, 0) <= record.offset
+    ]
+
+
+def _message(record: IncomingRecord) -> str | None:
+    """What a record that cannot be decoded is in the inbox, if its source and id can be read."""
+    headers = dict(record.headers)
+    source, id = headers.get("ce_source"), headers.get("ce_id")
+    if not source or not id or b"\x00" in source + id:
+        return None
+    try:
+        return f"{source.decode()}/{id.decode()}"
+    except UnicodeDecodeError:
+        return None
 
 
 def dead_letter(
-    consumer: str, record: IncomingRecord, error: BaseException, *, handler: str | None, attempts: int
+    consumer: str,
+    record: IncomingRecord,
+    error: BaseException,
+    *,
+    handler: str | None,
+    attempts: int,
+    tries: int = 0,
+    retry_at: datetime | None = None,
 ) -> DeadLetter:
     """The record as it came, with what went wrong."""
     headers = dict(record.headers)
+    failure = failure_of(error, retry_at)
     return DeadLetter(
         consumer=consumer,
         handler=handler,
@@ -107,12 +148,51 @@ def dead_letter(
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
-        error_class=f"{type(error).__module__}.{type(error).__qualname__}",
-        error_message=_keepable(str(error)),
-        error_stack=_keepable("".join(traceback.format_exception(error))),
+        error_class=failure.error_class,
+        error_message=failure.error_message,
+        error_stack=failure.error_stack,
         attempts=attempts,
-        failed_at=datetime.now(UTC),
+        failed_at=failure.failed_at,
+        timestamp_ms=record.timestamp_ms,
+        tries=tries,
+        retry_at=retry_at,
     )
+
+
+def failure_of(error: BaseException, retry_at: datetime | None) -> Failure:
+    """What went wrong, in words that a database can keep."""
+    return Failure(
+        f"{type(error).__module__}.{type(error).__qualname__}",
+        _keepable(str(error)),
+        _keepable("".join(traceback.format_exception(error))),
+        datetime.now(UTC),
+        retry_at,
+    )
+
+
+def parked_event(consumer: str, record: IncomingRecord, key: bytes, handler: str) -> ParkedEvent:
+    """The record as it came, to wait behind its key's dead letter."""
+    headers = dict(record.headers)
+    return ParkedEvent(
+        ParkedKey(consumer, record.topic, key, handler),
+        record.partition,
+        record.offset,
+        _text(headers.get("ce_id")),
+        _text(headers.get("ce_type")),
+        record.value,
+        tuple(record.headers),
+        record.timestamp_ms,
+        datetime.now(UTC),
+    )
+
+
+def record_of(kept: DeadLetter | ParkedEvent) -> IncomingRecord:
+    """The record again, as it was read."""
+    timestamp_ms = 0 if kept.timestamp_ms is None else kept.timestamp_ms
+    topic, key = (
+        (kept.topic, kept.key) if isinstance(kept, DeadLetter) else (kept.parked_key.topic, kept.parked_key.key)
+    )
+    return IncomingRecord(topic, kept.partition, kept.offset, key, kept.value, kept.headers, timestamp_ms)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -3,15 +3,20 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Final
 
+from eventbus.database import DeadLetter, ParkedEvent, ParkedKey
 from eventbus.delivery.event_claim import EventClaim
 from eventbus.delivery.incoming import Call, Incoming, Work
 from eventbus.observability import (
     EVENTS_DEAD_LETTERED,
+    EVENTS_DRAINED,
     EVENTS_HANDLED,
+    EVENTS_PARKED,
     EVENTS_REPEATED,
     EVENTS_RETRIED,
+    EVENTS_REVIVED,
     EVENTS_SKIPPED,
     Counters,
     process_span,
@@ -74,18 +79,66 @@ class Outcomes:
             error,
         )
 
-    def dead(self, record: IncomingRecord, error: Exception, handler: str | None, attempts: int) -> None:
-        """The record has become a dead letter."""
+    def waiting(self, events: Sequence[ParkedEvent]) -> None:
+        """Events that wait behind a dead letter of their key."""
+        for event in events:
+            self._counters.add(EVENTS_PARKED, handler=event.parked_key.handler)
+
+    def dead(
+        self,
+        record: IncomingRecord,
+        error: Exception,
+        handler: str | None,
+        attempts: int,
+        *,
+        parks: bool = False,
+    ) -> None:
+        """The record has become a dead letter; with *parks* its key waits behind it."""
         self._counters.add(EVENTS_DEAD_LETTERED, handler=handler or "(undecodable)")
         _log.error(
-            "%s-%d offset %d went to the dead letters: %s: %s: %s",
+            "%s-%d offset %d went to the dead letters: %s%s: %s: %s",
             record.topic,
             record.partition,
             record.offset,
-            f"handler {handler} failed {attempts} times" if handler else "it cannot be decoded",
+            f"handler {handler} failed {attempts} times" if handler and attempts else "it cannot be decoded",
+            f", and later events of key {shown(record.key)} wait behind it" if parks else "",
             type(error).__name__,
             error,
         )
+
+    def failed_again(self, letter: DeadLetter, error: Exception, retry_at: datetime | None) -> None:
+        """What was kept has been tried, and failed."""
+        _log.warning(
+            "%s-%d offset %d, dead letter %s: %s failed again, %s: %s: %s",
+            letter.topic,
+            letter.partition,
+            letter.offset,
+            letter.id,
+            f"handler {letter.handler}" if letter.handler else "decoding",
+            "it waits for somebody" if retry_at is None else f"next try at {retry_at:%H:%M:%S}",
+            type(error).__name__,
+            error,
+        )
+
+    def retried(self, letter: DeadLetter) -> None:
+        """A dead letter has been handled after all."""
+        handler = letter.handler or "(undecodable)"
+        self._counters.add(EVENTS_REVIVED, handler=handler)
+        _log.info(
+            "%s-%d offset %d, dead letter %s: handled by %s",
+            letter.topic,
+            letter.partition,
+            letter.offset,
+            letter.id,
+            handler,
+        )
+
+    def drained(self, key: ParkedKey, events: Sequence[ParkedEvent], *, freed: bool) -> None:
+        """Events that had waited have taken effect; with *freed* the key is live again."""
+        if events:
+            self._counters.add(EVENTS_DRAINED, len(events), handler=key.handler)
+        if freed:
+            _log.info("key %s of %s is live again for %s", shown(key.key), key.topic, key.handler)
 
     def span(self, claim: EventClaim, works: Sequence[Work]) -> AbstractContextManager[object]:
         """Around the handling of *works*, linked to what created them."""
@@ -95,3 +148,8 @@ class Outcomes:
         first = works[0].record.offset if works else claim.next_offset
         links = tuple(creator for creator, _ in zip(creators, range(_LINKS_MAX), strict=False) if creator)
         return process_span(claim.log.topic, self._service, claim.log.partition, first, len(works), links)
+
+
+def shown(key: bytes | None) -> str:
+    """A record's key for people."""
+    return repr(None if key is None else key.decode(errors="backslashreplace"))

@@ -1,15 +1,19 @@
 """
-Several records in one transaction: the checkpoint moves (which fences), the inbox drops repeats, handlers run in order,
-what cannot be decoded becomes dead letters; then it commits.
+Several records in one transaction: the checkpoint moves (which fences), the inbox drops repeats, what belongs to a
+parked key waits there, handlers run in order, what cannot be decoded becomes dead letters; then it commits.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from eventbus.database import Checkpoints, DeadLetters, Inbox
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventbus.database import Checkpoints, Inbox, ParkedEvent, Parking
 from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
-from eventbus.delivery.incoming import Call, Incoming, Undecodable, Work, dead_letter
+from eventbus.delivery.giving_up import GivingUp
+from eventbus.delivery.incoming import Call, Incoming, Undecodable, Work, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
-from eventbus.store import Transactions
+from eventbus.store import Transaction, Transactions
 
 
 class Failed(Exception):
@@ -22,6 +26,18 @@ class Failed(Exception):
         self.error = error
 
 
+@dataclass(slots=True)
+class _Told:
+    """What is told when the transaction has committed."""
+
+    handled: dict[str, int] = field(default_factory=dict[str, int])
+    repeated: int = 0
+    dead: list[tuple[Undecodable, Call | None, bool]] = field(
+        default_factory=list[tuple[Undecodable, Call | None, bool]]
+    )
+    waiting: list[ParkedEvent] = field(default_factory=list[ParkedEvent])
+
+
 class Slices:
     """Applies records of one claim together."""
 
@@ -31,48 +47,86 @@ class Slices:
         self._outcomes = outcomes
         self._checkpoints = Checkpoints()
         self._inbox = Inbox()
-        self._dead_letters = DeadLetters()
+        self._parking = Parking()
+        self._giving_up = GivingUp(service)
 
     async def apply(self, claim: EventClaim, works: Sequence[Work], next_offset: int) -> None:
         """
         All works in one transaction, then the claim is at *next_offset*. Raises Failed for a handler's failure, after
         rolling back, and whatever the flush and the commit raise.
         """
-        handled: dict[str, int] = {}
-        repeated = 0
-        letters = [
-            dead_letter(self._service, work.record, work.error, handler=None, attempts=0)
-            for work in works
-            if isinstance(work, Undecodable)
-        ]
-        ids = [call.inbox_id for work in works if isinstance(work, Incoming) for call in work.calls]
+        told = _Told()
         with self._outcomes.span(claim, works):
             async with self._transactions.begin() as transaction:
-                connection = transaction.connection
-                checkpoint = await self._checkpoints.advance(connection, claim.checkpoint, next_offset)
-                admitted = await self._inbox.admit(connection, self._service, ids)
-                if letters:
-                    await self._dead_letters.add(connection, letters)
-                for index, work in enumerate(works):
-                    if isinstance(work, Undecodable):
-                        continue
-                    for call in work.calls:
-                        if call.inbox_id not in admitted:
-                            repeated += 1
-                            continue
-                        # The same message may be in the batch twice.
-                        admitted.remove(call.inbox_id)
-                        unit = transaction.unit_of_work(work.metadata(1))
-                        try:
-                            await call.invocation(work.event, unit)
-                            await unit.complete()
-                        except NOT_FAILURES:
-                            raise
-                        except Exception as error:
-                            raise Failed(index, call, error) from error
-                    handled[work.envelope.type] = handled.get(work.envelope.type, 0) + 1
+                checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
+                await self._handle(claim, works, transaction, told)
         claim.move(checkpoint, next_offset)
-        self._outcomes.handled(handled, repeated)
-        for work in works:
-            if isinstance(work, Undecodable):
-                self._outcomes.dead(work.record, work.error, None, 0)
+        self._outcomes.handled(told.handled, told.repeated)
+        self._outcomes.waiting(told.waiting)
+        for work, call, parks in told.dead:
+            if parks:
+                claim.parked()
+            self._outcomes.dead(work.record, work.error, None if call is None else call.handler.name, 0, parks=parks)
+
+    async def _handle(self, claim: EventClaim, works: Sequence[Work], transaction: Transaction, told: _Told) -> None:
+        connection = transaction.connection
+        ids = [call.inbox_id for work in works for call in work.calls if call.inbox_id is not None]
+        admitted = await self._inbox.admit(connection, self._service, ids)
+        parked = await parked_among(self._parking, connection, claim, works)
+        for index, work in enumerate(works):
+            if isinstance(work, Undecodable) and not work.calls:
+                await self._bury(transaction, work, None, told)
+            for call in work.calls:
+                if call.inbox_id is not None:
+                    if call.inbox_id not in admitted:
+                        told.repeated += 1
+                        continue
+                    # The same message may be in the batch twice.
+                    admitted.remove(call.inbox_id)
+                key = work.record.key
+                if key is not None and (call.handler.name, key) in parked:
+                    told.waiting.append(parked_event(self._service, work.record, key, call.handler.name))
+                elif isinstance(work, Undecodable):
+                    if await self._bury(transaction, work, call, told) and key is not None:
+                        parked.add((call.handler.name, key))
+                else:
+                    await _invoke(transaction, index, work, call)
+            if isinstance(work, Incoming):
+                told.handled[work.envelope.type] = told.handled.get(work.envelope.type, 0) + 1
+        await self._parking.add(connection, told.waiting)
+
+    async def _bury(self, transaction: Transaction, work: Undecodable, call: Call | None, told: _Told) -> bool:
+        handler = None if call is None else call.handler
+        name = None if handler is None else handler.name
+        letter = dead_letter(self._service, work.record, work.error, handler=name, attempts=0)
+        parks = await self._giving_up.keep(transaction, letter, handler)
+        if handler is not None:
+            await self._giving_up.publish_copy(transaction, work.record, handler, work.error, 0)
+        told.dead.append((work, call, parks))
+        return parks
+
+
+async def _invoke(transaction: Transaction, index: int, work: Incoming, call: Call) -> None:
+    unit = transaction.unit_of_work(work.metadata(1))
+    try:
+        await call.invocation(work.event, unit)
+        await unit.complete()
+    except NOT_FAILURES:
+        raise
+    except Exception as error:
+        raise Failed(index, call, error) from error
+
+
+async def parked_among(
+    parking: Parking, connection: AsyncConnection, claim: EventClaim, works: Sequence[Work]
+) -> set[tuple[str, bytes]]:
+    """The parked handlers and keys among those of *works*; they stay so until this transaction ends."""
+    if not claim.may_be_parked or not works:
+        return set()
+    keys = list({work.record.key: None for work in works if work.record.key is not None})
+    found = await parking.among(connection, claim.checkpoint.consumer, claim.log.topic, keys)
+    if not found:
+        parkings = claim.parkings
+        is_any = await parking.is_any(connection, claim.checkpoint.consumer, claim.log.topic)
+        claim.may_be_parked = is_any or claim.parkings != parkings
+    return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from eventbus.errors import DefinitionError
+from eventbus.handlers.retry_later import RetryLater
 from eventbus.messages import Command, Event, Message
 from eventbus.messages.query import Answered
 
@@ -20,6 +21,7 @@ P = ParamSpec("P")
 
 MARK: Final = "__eventbus_handles__"
 Start = Literal["beginning", "now"]
+OnFailure = Literal["park", "dead-letter"] | RetryLater
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,16 @@ class HandlerOptions:
     start: Start = "beginning"
     """Where a new handler of an event begins: at the first event of its topic, or at what comes after its start."""
     attempts: int = 5
-    """How often an event is tried before it goes to the dead letters; 1: no second try."""
+    """How often an event is tried in place before it is given up; 1: no second try."""
     backoff_seconds: float = 0.2
     """The wait before the second attempt; doubled for each further one."""
     backoff_seconds_max: float = 30.0
     retries_on_conflict: int = 3
     """How often a command or event is handled again because somebody else appended to the stream first."""
+    on_failure: OnFailure = "park"
+    """What becomes of an event when its attempts are used up."""
+    dead_letter_topic: str | None = None
+    """Where a copy of each dead letter is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ def handles(
     backoff_seconds: float = 0.2,
     backoff_seconds_max: float = 30.0,
     retries_on_conflict: int = 3,
+    on_failure: OnFailure = "park",
+    dead_letter_topic: str | None = None,
 ) -> Handles[E]: ...
 @overload
 def handles(query: Answered[Q, R], /) -> Answers[Q, R]: ...
@@ -91,12 +99,22 @@ def handles(
     backoff_seconds: float = 0.2,
     backoff_seconds_max: float = 30.0,
     retries_on_conflict: int = 3,
+    on_failure: OnFailure = "park",
+    dead_letter_topic: str | None = None,
 ) -> object:
     """
     Marks a function, `async def` or plain `def` (which runs in a worker thread), as handler of a message type.
 
-    Its first parameter is the message; the others are provided by their types. Raises DefinitionError for what is no
-    message type, or an option out of its range.
+    Its first parameter is the message; the others are provided by their types. An event is tried *attempts* times, with
+    growing waits; then it is given up, as *on_failure* says:
+
+    "park"           it is a dead letter, and later events of its key wait behind it, for this handler, in order, until
+                     somebody has it retried or discards it (`eventbus dead-letters`)
+    "dead-letter"    it is a dead letter, and later events of its key are handled
+    retry_later(…)   it is tried again after each of these delays, from topics of their own, out of order; then it is a
+                     dead letter
+
+    Raises DefinitionError for what is no message type, or an option out of its range.
     """
     if not (isinstance(message_type, type) and issubclass(message_type, Message)):
         raise DefinitionError(f"@handles({message_type!r}): not a class derived from Command, Event or Query")
@@ -110,7 +128,16 @@ def handles(
         )
     if start not in {"beginning", "now"}:
         raise DefinitionError(f'@handles({message_type.__name__}, start={start!r}): must be "beginning" or "now"')
-    options = HandlerOptions(start, attempts, backoff_seconds, backoff_seconds_max, retries_on_conflict)
+    if not isinstance(on_failure, RetryLater) and on_failure not in {"park", "dead-letter"}:
+        raise DefinitionError(
+            f'@handles({message_type.__name__}, on_failure={on_failure!r}): must be "park", "dead-letter" or '
+            'retry_later("10s", …)'
+        )
+    if dead_letter_topic == "":
+        raise DefinitionError(f"@handles({message_type.__name__}, dead_letter_topic=''): must name a topic")
+    options = HandlerOptions(
+        start, attempts, backoff_seconds, backoff_seconds_max, retries_on_conflict, on_failure, dead_letter_topic
+    )
     made = Mark(message_type, options)
 
     def mark(function: Callable[..., object]) -> Callable[..., object]:

@@ -90,7 +90,7 @@ def is_poison(number: int) -> bool:
     return number % 40 == 39
 
 
-@handles(Deposited, attempts=2, backoff_seconds=0.01)
+@handles(Deposited, attempts=2, backoff_seconds=0.01, on_failure="dead-letter")
 async def take_effect(event: Deposited, metadata: Metadata, work: UnitOfWork) -> None:
     if is_poison(event.number):
         raise ArithmeticError(f"number {event.number}")

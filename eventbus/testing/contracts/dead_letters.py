@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from eventbus.database import Database, DeadLetter, DeadLetters
+from eventbus.database import Database, DeadLetter, DeadLetters, LetterFilter
 
 
 def letter(number: int, *, consumer: str = "service", handler: str | None = "handlers.pay") -> DeadLetter:
@@ -57,8 +57,10 @@ class DeadLettersContract:
             await dead_letters.add(connection, letters)
 
             every = await dead_letters.list(connection)
-            of_consumer = await dead_letters.list(connection, consumer="service")
-            filtered = await dead_letters.list(connection, consumer="service", handler="handlers.pay", topic="orders")
+            of_consumer = await dead_letters.list(connection, LetterFilter(consumer="service"))
+            filtered = await dead_letters.list(
+                connection, LetterFilter(consumer="service", handler="handlers.pay", topic="orders")
+            )
             limited = await dead_letters.list(connection, limit=2)
         assert [found.offset for found in every] == [5, 4, 3, 2, 1, 0]
         assert [found.offset for found in of_consumer] == [5, 3, 2, 1, 0]

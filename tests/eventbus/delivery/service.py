@@ -1,12 +1,23 @@
 """A small service for these tests: an event, a table of effects, and records made as the relay would make them."""
 
+import json
 import types
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, insert, select
 
-from eventbus.database import Database, DeadLetter, DeadLetters, LogPartition
+from eventbus.database import (
+    Database,
+    DeadLetter,
+    DeadLetters,
+    LetterFilter,
+    LetterRetries,
+    LogPartition,
+    ParkedKey,
+    Parking,
+)
+from eventbus.delivery.drain import Drain
 from eventbus.delivery.event_delivery import EventDelivery
 from eventbus.handlers.faults import Faults
 from eventbus.handlers.invocation import Invocation
@@ -79,18 +90,16 @@ def delivery(
     counters: Counters | None = None,
 ) -> EventDelivery:
     """The delivery of a service with these handlers."""
-    faults = Faults()
-    found: dict[type[Event], list[Invocation]] = {}
-    for definition in find_handlers([module_of(*handlers)], faults):
-        assert issubclass(definition.message_type, Event)
-        found.setdefault(definition.message_type, []).append(Invocation(definition, Provision([])))
+    found = _invocations(handlers)
     transactions = Transactions(database, service)
     return EventDelivery(
         service, found, MessageTypes(found), [topic], database, transactions, counters=counters or Counters()
     )
 
 
-def record(event: Event, offset: int, *, message_id: str | None = None, partition: int = 0) -> IncomingRecord:
+def record(
+    event: Event, offset: int, *, message_id: str | None = None, partition: int = 0, key: bytes | None = b"o-1"
+) -> IncomingRecord:
     envelope = Envelope(
         id=message_id or f"e-{offset}",
         type=event.message_name,
@@ -98,7 +107,7 @@ def record(event: Event, offset: int, *, message_id: str | None = None, partitio
         source="payment-service",
         time=datetime.now(UTC),
     )
-    return IncomingRecord(TOPIC, partition, offset, b"o-1", encode(event), envelope.headers(), 0)
+    return IncomingRecord(TOPIC, partition, offset, key, encode(event), envelope.headers(), 0)
 
 
 def records(numbers: Iterable[int], *, start: int = 0) -> Sequence[IncomingRecord]:
@@ -107,3 +116,31 @@ def records(numbers: Iterable[int], *, start: int = 0) -> Sequence[IncomingRecor
 
 def place(partition: int = 0) -> LogPartition:
     return LogPartition("cluster-1", TOPIC, "topic-id-1", partition)
+
+
+def draining(database: Database, *handlers: Callable[..., object], service: str = "shop") -> Drain:
+    """What handles dead letters and parked events again, in a service with these handlers."""
+    found = _invocations(handlers)
+    return Drain(service, found, MessageTypes(found), database, Transactions(database, service))
+
+
+async def retry(database: Database) -> None:
+    """Somebody asks for every dead letter."""
+    async with database.transaction() as connection:
+        ids = await DeadLetters().ids(connection, LetterFilter())
+        await LetterRetries().request(connection, ids, datetime.now(UTC))
+
+
+async def parked_in(database: Database, key: bytes, *, handler: str = "payments.moody") -> list[int]:
+    """The numbers of the events that wait there, in order."""
+    async with database.reading() as connection:
+        waiting = await Parking().waiting(connection, ParkedKey("shop", TOPIC, key, handler), 1000)
+    return [json.loads(event.value or b"{}")["number"] for event in waiting]
+
+
+def _invocations(handlers: Sequence[Callable[..., object]]) -> dict[type[Event], list[Invocation]]:
+    found: dict[type[Event], list[Invocation]] = {}
+    for definition in find_handlers([module_of(*handlers)], Faults()):
+        assert issubclass(definition.message_type, Event)
+        found.setdefault(definition.message_type, []).append(Invocation(definition, Provision([])))
+    return found

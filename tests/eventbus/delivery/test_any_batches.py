@@ -50,7 +50,7 @@ async def delivered(fates: Sequence[Fate], cuts: Sequence[int], template: Path) 
     """Delivers the records in batches cut at these places: effects, offsets of dead letters, the checkpoint."""
     failed: set[int] = set()
 
-    @handles(Paid, attempts=2, backoff_seconds=0.0, backoff_seconds_max=0.0)
+    @handles(Paid, attempts=2, backoff_seconds=0.0, backoff_seconds_max=0.0, on_failure="dead-letter")
     async def take(event: Paid, work: UnitOfWork) -> None:
         await take_effect(work, event.number)
         fate = fates[event.number]

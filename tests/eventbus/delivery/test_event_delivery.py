@@ -102,7 +102,7 @@ async def test_a_failing_record_is_retried_alone_and_its_neighbours_are_not_fail
 async def test_a_record_that_keeps_failing_becomes_a_dead_letter_as_it_came(database: Database) -> None:
     """With its attempts used up, its raw bytes and the error are kept, and the records around it take effect."""
 
-    @handles(Paid, attempts=2, backoff_seconds=0.01)
+    @handles(Paid, attempts=2, backoff_seconds=0.01, on_failure="dead-letter")
     async def broken(event: Paid, work: UnitOfWork) -> None:
         await take_effect(work, event.number)
         if event.number == 2:
@@ -128,7 +128,7 @@ async def test_a_record_that_keeps_failing_becomes_a_dead_letter_as_it_came(data
 async def test_every_record_failing_leaves_a_dead_letter_each(database: Database) -> None:
     """A batch in which nothing works is worked through to its end."""
 
-    @handles(Paid, attempts=1)
+    @handles(Paid, attempts=1, on_failure="dead-letter")
     async def broken(event: Paid) -> None:
         raise RuntimeError("never")
 
@@ -147,7 +147,7 @@ async def test_what_cannot_be_decoded_becomes_a_dead_letter_and_stops_nobody(dat
     no_headers = IncomingRecord("payments", 0, 1, None, b"{}", [], 0)
     no_json = IncomingRecord("payments", 0, 2, None, b"\xff{", record(Paid(number=2), 2).headers, 0)
     tombstone = IncomingRecord("payments", 0, 3, b"k", None, record(Paid(number=3), 3).headers, 0)
-    nul = record(Paid(number=4), 4, message_id="a\x00b")
+    nul = record(Paid(number=4), 4, message_id="a\x00b", key=b"l")
     await subject.apply(claim, [good, no_headers, no_json, tombstone, nul, record(Paid(number=5), 5)], 6)
     assert await effects_in(database) == [1, 5]
     letters = await letters_in(database)
@@ -174,7 +174,7 @@ async def test_each_handler_of_an_event_succeeds_or_fails_for_itself(database: D
     async def first(event: Paid, work: UnitOfWork) -> None:
         await take_effect(work, event.number, "first")
 
-    @handles(Paid, attempts=2, backoff_seconds=0.01)
+    @handles(Paid, attempts=2, backoff_seconds=0.01, on_failure="dead-letter")
     async def second(event: Paid, work: UnitOfWork) -> None:
         await take_effect(work, event.number + 100, "second")
         if event.number == 2:
@@ -209,7 +209,7 @@ async def test_an_absent_database_fails_nobody(database: Database) -> None:
     """DatabaseUnavailable goes up to the consumer, nothing is left or skipped, and the same batch works later."""
     away = iter([True, False, False, False])
 
-    @handles(Paid, attempts=1)
+    @handles(Paid, attempts=1, on_failure="dead-letter")
     async def stranded(event: Paid, work: UnitOfWork) -> None:
         await take_effect(work, event.number)
         if event.number == 2 and next(away):
@@ -228,7 +228,7 @@ async def test_an_absent_database_fails_nobody(database: Database) -> None:
 async def test_a_handler_that_breaks_the_transaction_does_not_break_the_batch(database: Database) -> None:
     """A statement that the database refuses, and that the handler swallows, costs only the handler's own record."""
 
-    @handles(Paid, attempts=1)
+    @handles(Paid, attempts=1, on_failure="dead-letter")
     async def careless(event: Paid, work: UnitOfWork) -> None:
         if event.number == 2:
             await work.connection.execute(text("SELECT * FROM no_such_table"))
