@@ -16,6 +16,9 @@ from eventbus.database.engine import Database
 from eventbus.database.migrations import REVISIONS, VERSION_TABLE
 from eventbus.errors import SchemaOutdated
 
+SQLITE_STATEMENTS: Final[list[str]] = []
+"""What the migrations came to on the first SQLite database of this process, for those that follow."""
+
 # "eventbus" in ASCII: the advisory lock that upgrading processes take on PostgreSQL.
 _LOCK: Final = int.from_bytes(b"eventbus", "big")
 
@@ -54,6 +57,8 @@ class Migrations:
             revision = await _current(connection)
             if revision is not None and revision not in REVISIONS:
                 _require_newest(revision, self._database.name)
+            if revision is None and self._database.dialect == "sqlite":
+                return await connection.run_sync(_make_on_sqlite)
             return await connection.run_sync(_upgrade)
 
 
@@ -79,6 +84,28 @@ def _require_newest(revision: str | None, database: str) -> None:
         f"{database} is at schema revision {revision}, which this version of eventbus does not know (its newest is "
         f"{newest}): a newer eventbus has upgraded it, install that one"
     )
+
+
+def _make_on_sqlite(connection: sqlalchemy.Connection) -> list[str]:
+    """
+    Makes the tables in a database that has none: by the migrations once a process, then by what those came to, which
+    takes a twentieth of the time. A test suite makes hundreds of databases.
+    """
+    if SQLITE_STATEMENTS:
+        for statement in SQLITE_STATEMENTS:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (REVISIONS[-1],))  # noqa: S608
+        return list(REVISIONS)
+    before = set(_sqlite_statements(connection))
+    applied = _upgrade(connection)
+    SQLITE_STATEMENTS[:] = [made for made in _sqlite_statements(connection) if made not in before]
+    return applied
+
+
+def _sqlite_statements(connection: sqlalchemy.Connection) -> list[str]:
+    """How each table and index was made, in that order; what SQLite makes by itself is left out."""
+    found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY rowid")
+    return [statement for statement in found.scalars() if statement is not None]
 
 
 def _upgrade(connection: sqlalchemy.Connection) -> list[str]:

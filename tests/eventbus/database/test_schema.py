@@ -2,8 +2,10 @@
 The schema's history: made once, checked at each start, the same as `tables.py`.
 """
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -73,6 +75,27 @@ async def test_the_migrated_schema_is_the_one_that_the_code_uses(database: Datab
 
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_a_later_sqlite_database_of_a_process_has_the_very_same_tables(tmp_path: Path) -> None:
+    """The first by the migrations, the others by what those came to, which leaves the user's own tables out."""
+    schema.SQLITE_STATEMENTS.clear()
+    dumps: list[list[str]] = []
+    for number in range(2):
+        path = tmp_path / f"{number}.sqlite3"
+        if number == 0:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("CREATE TABLE own (number INTEGER)")
+        database = Database.from_url(f"sqlite:///{path}")
+        assert await Migrations(database).upgrade() == list(REVISIONS)
+        await Migrations(database).check()
+        await database.aclose()
+        with closing(sqlite3.connect(path)) as connection:
+            dumps.append([line for line in connection.iterdump() if "own" not in line])
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+            assert ("own" in tables) is (number == 0)
+    assert len(dumps[0]) > 10
+    assert dumps[0] == dumps[1]
 
 
 async def test_services_that_start_at_once_make_the_tables_once(empty_database_url: str) -> None:
