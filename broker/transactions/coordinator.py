@@ -4,6 +4,8 @@ The transaction coordinator: all transactional ids of this broker, their log, th
 End         1  the decision is stored (PrepareCommit, PrepareAbort): from here on it is carried out, whatever happens
             2  a marker goes to every partition; where the disk refuses, again and again
             3  the end is stored (CompleteCommit, CompleteAbort), and the producer is answered
+            With a partition that wants its bytes on the disk (flush.before.ack) each step is synced before the next.
+Begin       An incarnation is on the disk before it is answered: no epoch is given twice, whatever a crash takes
             Meanwhile the id answers CONCURRENT_TRANSACTIONS. All of it happens within one call, unless a partition
             wants its bytes on the disk first (flush.before.ack).
 Restart     What was decided is carried out again; what was open stays open until its time is over. A partition that
@@ -13,7 +15,7 @@ Time        next_deadline() and expire(now), in monotonic seconds. A transaction
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -82,6 +84,9 @@ class TransactionCoordinator:
         self._retry_s = RETRY_S
         """Doubles while a disk goes on refusing, so that the log says so once in a while and not twice a second."""
         self._cleanup_at = clock.monotonic() + _CLEANUP_S
+        self.committed = 0
+        self.aborted = 0
+        """Transactions ended since the start."""
 
     def load(self) -> LoadReport:
         """Reads the log and puts right what a crash has left; to be called once, before anything else."""
@@ -142,7 +147,7 @@ class TransactionCoordinator:
                     on_complete(ProducerResult(outcome))
                 case Transaction():
                     self._journal.write(outcome)
-                    on_complete(ProducerResult(ErrorCode.NONE, *outcome.producer))
+                    self._answer_when_durable(ProducerResult(ErrorCode.NONE, *outcome.producer), on_complete)
                 case state.AbortFirst(aborting):
 
                     def aborted(error: ErrorCode) -> None:
@@ -167,6 +172,8 @@ class TransactionCoordinator:
         known = self._find(transactional_id)
         if isinstance(known, ErrorCode):
             return known
+        if transactional_id in self._ending:
+            return ErrorCode.CONCURRENT_TRANSACTIONS
         now_ms = self._clock.now_ms()
         outcome = state.add(known, producer, partitions, client_version=client_version, now_ms=now_ms)
         if isinstance(outcome, ErrorCode):
@@ -234,6 +241,10 @@ class TransactionCoordinator:
     def describe(self, transactional_id: str) -> Transaction | None:
         """None for an id that nobody has initialised."""
         return self._journal.transactions.get(transactional_id)
+
+    def states(self) -> Iterator[TransactionState]:
+        """The state of each transactional id."""
+        return (transaction.state for transaction in self._journal)
 
     def list(self, wanted: ListFilter) -> list[Transaction]:
         """Raises KafkaError INVALID_REGULAR_EXPRESSION."""
@@ -303,14 +314,29 @@ class TransactionCoordinator:
         marker = Marker(marker_kind(committed=committed), self._log.coordinator_epoch)
 
         def written(failed: frozenset[TopicPartition]) -> None:
-            self._ending.discard(prepared.transactional_id)
             if failed or not self._complete(prepared):
                 self._retries[prepared.transactional_id] = failed
                 self._retry_at = self._clock.monotonic() + self._retry_s
+            elif self._participants.want_durability(partitions):
+                # A decision that came back without its end would be carried out on the producer's next transaction.
+                self._log.when_durable(noted)
+                return
+            noted(ErrorCode.NONE)
+
+        def noted(_error: ErrorCode) -> None:
+            self._ending.discard(prepared.transactional_id)
             # Decided is decided: the producer need not know that a disk is full somewhere.
             decided(ErrorCode.NONE)
 
         self._participants.end(partitions, prepared.producer, marker, written)
+
+    def _answer_when_durable(self, result: ProducerResult, on_complete: Callable[[ProducerResult], None]) -> None:
+        """An epoch that a loss of power took back would be given twice, and fence nobody."""
+
+        def durable(error: ErrorCode) -> None:
+            on_complete(result if error is ErrorCode.NONE else ProducerResult(ErrorCode.COORDINATOR_NOT_AVAILABLE))
+
+        self._log.when_durable(durable)
 
     def _complete(self, prepared: Transaction) -> bool:
         try:
@@ -318,6 +344,10 @@ class TransactionCoordinator:
         except KafkaError as refused:
             LOG.error("end not stored transactional_id=%s reason=%s", prepared.transactional_id, refused)
             return False
+        if prepared.state is TransactionState.PREPARE_COMMIT:
+            self.committed += 1
+        else:
+            self.aborted += 1
         return True
 
     def _time_out(self, transactional_id: str, now: float) -> None:

@@ -344,7 +344,7 @@ def test_offsets_of_unknown_partitions_are_refused(in_process: InProcessBroker, 
 
 
 def test_a_commit_on_a_synced_topic_is_answered_when_the_disk_has_it(in_process: InProcessBroker) -> None:
-    """First the decision, then the markers; the producer and the readers wait for both."""
+    """First the decision, then the markers, then the end; readers wait for the markers, the producer for all."""
     held = HeldBackground()
     in_process.state.catalog.create("synced", 1, {"flush.before.ack": "true"})
     client = producer(in_process)
@@ -361,10 +361,16 @@ def test_a_commit_on_a_synced_topic_is_answered_when_the_disk_has_it(in_process:
     assert isinstance(pending, Pending)
     pending.then(answers.append)
     assert log.next_offset == 1, "no marker before the decision is on the disk"
+    stable: list[int] = []
     while not answers:
-        assert log.last_stable_offset == 0
+        stable.append(log.last_stable_offset)
         assert held.held
         held.release()
+    assert stable == sorted(stable)
+    assert stable.count(0) == 4
+    state_log = in_process.state.catalog.find("__transaction_state")
+    assert state_log is not None
+    assert state_log.partitions[0].log.recovery_point == state_log.partitions[0].log.next_offset
     assert isinstance(answers[0], EndTxnResponse)
     assert answers[0].error_code == ErrorCode.NONE
     assert log.last_stable_offset == 2

@@ -4,7 +4,7 @@ import pytest
 
 from broker.errors import ErrorCode
 from broker.records import MarkerKind
-from broker.transactions import ListFilter, Producer, TransactionState
+from broker.transactions import ListFilter, Producer, ProducerResult, TransactionState
 from tests.broker.transactions.harness import P0, P1, TIMEOUT_MS, World
 
 COMMIT, ABORT = MarkerKind.COMMIT, MarkerKind.ABORT
@@ -315,7 +315,7 @@ def test_an_end_that_cannot_be_noted_is_noted_later(world: World) -> None:
 
 
 def test_a_decision_waits_for_the_disk_where_a_partition_does(world: World) -> None:
-    """With flush.before.ack no marker is written before the decision is synced."""
+    """With flush.before.ack no marker is written before the decision is synced, and nothing begins before the end is."""
     producer = world.producer()
     producer.add(P0, P1)
     world.partitions.durable = {P1}
@@ -327,8 +327,25 @@ def test_a_decision_waits_for_the_disk_where_a_partition_does(world: World) -> N
     assert producer.answers.pop().error is ErrorCode.CONCURRENT_TRANSACTIONS
     assert world.init().error is ErrorCode.CONCURRENT_TRANSACTIONS
     world.log.sync()
-    assert producer.answers[-1].error is ErrorCode.NONE
     assert world.partitions.kinds(P0) == world.partitions.kinds(P1) == [COMMIT]
+    assert producer.answers == []
+    assert world.coordinator.add("tx", producer.me, [P0], 0) is ErrorCode.CONCURRENT_TRANSACTIONS
+    world.log.sync()
+    assert producer.answers[-1].error is ErrorCode.NONE
+    assert world.coordinator.add("tx", producer.me, [P0], 0) is ErrorCode.NONE
+
+
+def test_an_incarnation_is_answered_when_it_is_on_the_disk(world: World) -> None:
+    """Else a loss of power would have the same epoch given twice, and the zombie would not be fenced."""
+    world.log.holds_durability = True
+    answers: list[ProducerResult] = []
+    world.coordinator.initialise("tx", 1000, None, answers.append)
+    assert answers == []
+    world.log.sync()
+    assert [each.error for each in answers] == [ErrorCode.NONE]
+    world.coordinator.initialise("tx", 1000, None, answers.append)
+    world.log.sync(ErrorCode.KAFKA_STORAGE_ERROR)
+    assert answers[-1].error is ErrorCode.COORDINATOR_NOT_AVAILABLE
 
 
 # ---- restart
