@@ -5,11 +5,17 @@ import os
 from pathlib import Path
 
 
-def write_ready_file(path: Path, *, host: str, port: int, pid: int) -> None:
-    """Writes {"host", "port", "pid"} beside *path* and renames it there. Raises OSError, which names *path*."""
+def write_ready_file(path: Path, *, host: str, port: int, pid: int, metrics_port: int | None = None) -> None:
+    """
+    Writes {"host", "port", "pid"}, and "metrics_port" where there is one, beside *path* and renames it there. Raises
+    OSError, which names *path*.
+    """
+    ready = {"host": host, "port": port, "pid": pid}
+    if metrics_port is not None:
+        ready["metrics_port"] = metrics_port
     beside = path.with_name(f".{path.name}.{pid}")
     try:
-        beside.write_text(json.dumps({"host": host, "port": port, "pid": pid}) + "\n", encoding="utf-8")
+        beside.write_text(json.dumps(ready) + "\n", encoding="utf-8")
         os.replace(beside, path)  # noqa: PTH105  # Path.replace is the same; os.replace says atomic
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.cli.address import Address, UnreadableAddress, parse_address
+from broker.cli.log_lines import OneLine
 from broker.cli.ready_file import remove_ready_file, write_ready_file
 from broker.cli.refused import Refused
 from broker.cli.while_locked import when_unlocked
@@ -42,6 +43,7 @@ class ServeArguments:
     settings: tuple[str, ...] = ()
     ready_file: Path | None = None
     while_locked: Path | None = None
+    metrics_listen: str | None = None
 
 
 def run(parsed: Namespace) -> int:
@@ -55,6 +57,7 @@ def run(parsed: Namespace) -> int:
             settings=tuple(parsed.settings),
             ready_file=parsed.ready_file,
             while_locked=parsed.while_locked,
+            metrics_listen=parsed.metrics_listen,
         )
     )
 
@@ -67,12 +70,17 @@ def serve(arguments: ServeArguments) -> int:
         config = BrokerConfig.parse(texts)
         listen = _listen_address(arguments, config)
         advertised = _advertised_address(arguments, config, listen)
+        metrics_text = arguments.metrics_listen
+        metrics_listen = None if metrics_text is None else parse_address(metrics_text, "--metrics-listen")
     except (InvalidConfig, UnreadableAddress) as error:
         raise Refused(str(error)) from error
     data_dir = arguments.data_dir or (Path(config.log_dirs) if config.log_dirs else DATA_DIR_DEFAULT)
     _raise_descriptor_limit()
+    metrics: socket.socket | None = None
     try:
         listening = bind(listen.host, listen.port)
+        if metrics_listen is not None:
+            metrics = bind(metrics_listen.host, metrics_listen.port, option="--metrics-listen")
     except AddressUnusable as error:
         raise Refused(str(error)) from error
     port = int(listening.getsockname()[1])
@@ -86,10 +94,16 @@ def serve(arguments: ServeArguments) -> int:
     config = BrokerConfig.parse({**texts, **settled})
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         settings = BrokerSettings(data_dir.absolute(), config, advertised.host, advertised.port)
-        return runner.run(_serve(arguments, settings, listen, listening))
+        return runner.run(_serve(arguments, settings, listen, listening, metrics))
 
 
-async def _serve(arguments: ServeArguments, settings: BrokerSettings, listen: Address, listening: socket.socket) -> int:
+async def _serve(
+    arguments: ServeArguments,
+    settings: BrokerSettings,
+    listen: Address,
+    listening: socket.socket,
+    metrics: socket.socket | None,
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,6 +118,13 @@ async def _serve(arguments: ServeArguments, settings: BrokerSettings, listen: Ad
         ) from error
     loop.add_signal_handler(signal.SIGUSR1, broker.clean)
     address = Address(listen.host, broker.listener.port)
+    metrics_server, metrics_port = None, None
+    if metrics is not None:
+        # Who does not ask for it does not pay for its import.
+        from broker.server.metrics import MetricsServer
+
+        metrics_port = int(metrics.getsockname()[1])
+        metrics_server = await MetricsServer.start(broker, metrics)
     try:
         if arguments.while_locked is not None:
             when_unlocked(arguments.while_locked, lambda: loop.call_soon_threadsafe(_last_user_left, stop))
@@ -111,20 +132,26 @@ async def _serve(arguments: ServeArguments, settings: BrokerSettings, listen: Ad
         with contextlib.suppress(BrokenPipeError):
             print(f"listening on {address}", flush=True)  # noqa: T201  # the promise to whoever started it
         if arguments.ready_file is not None:
-            write_ready_file(arguments.ready_file, host=address.host, port=address.port, pid=os.getpid())
+            write_ready_file(
+                arguments.ready_file, host=address.host, port=address.port, pid=os.getpid(), metrics_port=metrics_port
+            )
     except OSError as error:
         await broker.stop()
         raise Refused(f"{error.filename}: {error.strerror}; give a file that can be written") from error
     LOG.info("listening address=%s data_dir=%s topics=%d", address, settings.data_dir, len(broker.state.catalog))
+    if metrics_port is not None:
+        LOG.info("metrics listening port=%d pages=/metrics,/healthz,/readyz", metrics_port)
     await stop.wait()
     await broker.stop()
+    if metrics_server is not None:
+        metrics_server.stop()
     if arguments.ready_file is not None:
         remove_ready_file(arguments.ready_file, os.getpid())
     return 0
 
 
 def _last_user_left(stop: asyncio.Event) -> None:
-    LOG.info("stopping reason=nobody holds the lock of --while-locked any more")
+    LOG.info("stopping reason=%s", "nobody holds the lock of --while-locked any more")
     stop.set()
 
 
@@ -187,9 +214,8 @@ def _raise_descriptor_limit() -> None:
 
 
 def _log_to_standard_error() -> None:
-    """One line per event: time, level, logger, what happened."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(OneLine())
     logger = logging.getLogger("broker")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -8,6 +8,7 @@ Waiting     join and sync take a callback, called once, now or later, never afte
 Time        `next_deadline()` and `expire(now)`, in monotonic seconds; whoever has the event loop drives them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 from broker.clock import Clock
@@ -36,6 +37,7 @@ from broker.groups.values import (
     NO_GENERATION,
     CommitRequest,
     FetchedOffsets,
+    GroupCensus,
     GroupDescription,
     GroupListing,
     GroupState,
@@ -205,6 +207,17 @@ class GroupCoordinator:
     def list_groups(self) -> list[GroupListing]:
         consumers = [GroupListing(group.id, CONSUMER, group.state, "consumer") for group in self._consumers]
         return [*(group.listed() for group in self._classic), *consumers]
+
+    def census(self) -> GroupCensus:
+        """How many there are, for metrics."""
+        groups = [*self._classic, *self._consumers]
+        kinds = [*("classic" for _ in self._classic), *("consumer" for _ in self._consumers)]
+        return GroupCensus(
+            groups=Counter((kind, group.state.value) for kind, group in zip(kinds, groups, strict=True)),
+            members=sum(len(group) for group in groups),
+            generations=sum(group.generation for group in self._classic)
+            + sum(group.roster.epoch.epoch for group in self._consumers),
+        )
 
     def delete(self, group_id: str) -> ErrorCode:
         """Deletes a group without members, and its offsets."""

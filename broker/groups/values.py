@@ -197,6 +197,15 @@ class GroupListing:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupCensus:
+    """Groups by (type, state); members and generations of all of them, summed up."""
+
+    groups: Mapping[tuple[str, str], int]
+    members: int
+    generations: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredMember:
     """What of a member outlives the broker."""
 

@@ -43,9 +43,14 @@ class BrokerState:
     background: Background
     fetch_sessions: FetchSessions = field(init=False)
     stopping: bool = False
+    errors: dict[tuple[ApiKey, int], int] = field(default_factory=dict[tuple[ApiKey, int], int])
+    """Error codes in answers and in the partitions of produce and fetch, counted since the start."""
 
     def __post_init__(self) -> None:
         self.fetch_sessions = FetchSessions(self.clock, self.config.max_incremental_fetch_session_cache_slots)
+
+    def count_error(self, api: ApiKey, code: int) -> None:
+        self.errors[api, code] = self.errors.get((api, code), 0) + 1
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from broker.identifiers import TopicId
 from broker.storage import LogSlice
 from broker.storage.errors import OffsetOutOfRange
 from broker.topics import Partition
+from broker.wire.apis import ApiKey
 from broker.wire.messages.fetch import (
     AbortedTransaction,
     FetchableTopicResponse,
@@ -147,6 +148,8 @@ class _Fetch:
             if isinstance(data.records, LogSlice):
                 bytes_left -= data.records.size
                 nothing_yet = False
+            elif data.error_code:
+                self._context.broker.count_error(ApiKey.FETCH, data.error_code)
             answers.append((wanted, data))
         return answers
 
@@ -215,6 +218,7 @@ class _Fetch:
             )
             if records is not None:
                 data.records = records
+                partition.fetched_bytes += records.size
                 if self._request.isolation_level == _READ_COMMITTED:
                     data.aborted_transactions = _aborted(partition, asked.fetch_offset, records)
         except OffsetOutOfRange:

@@ -31,6 +31,7 @@ from broker.records import CorruptBatch, parse_header
 from broker.storage.errors import CorruptMessage, MessageTooLarge, NotOneBatch, RecordListTooLarge, StorageError
 from broker.topics import Partition, Topic
 from broker.transactions import TRANSACTIONS_V2, Producer
+from broker.wire.apis import ApiKey
 from broker.wire.messages.produce import (
     PartitionProduceData,
     PartitionProduceResponse,
@@ -94,27 +95,37 @@ def _append(
 ) -> PartitionProduceResponse:
     if request.acks not in (-1, 0, 1):
         return _refusal(
-            data.index, ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; 0, 1 and -1 (all) are possible"
+            context,
+            data.index,
+            ErrorCode.INVALID_REQUIRED_ACKS,
+            f"acks is {request.acks}; 0, 1 and -1 (all) are possible",
         )
     if topic is None:
-        return _refusal(data.index, ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None)
+        return _refusal(
+            context, data.index, ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None
+        )
     if not 0 <= data.index < len(topic.partitions):
         return _refusal(
+            context,
             data.index,
             ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
             f"topic '{topic.name}' has {len(topic.partitions)} partitions, 0 to {len(topic.partitions) - 1}",
         )
     if topic.is_internal:
         return _refusal(
-            data.index, ErrorCode.INVALID_TOPIC_EXCEPTION, f"topic '{topic.name}' is written by the broker only"
+            context,
+            data.index,
+            ErrorCode.INVALID_TOPIC_EXCEPTION,
+            f"topic '{topic.name}' is written by the broker only",
         )
     records = data.records
     if records is None:
-        return _refusal(data.index, ErrorCode.INVALID_RECORD, "no records")
+        return _refusal(context, data.index, ErrorCode.INVALID_RECORD, "no records")
     if len(records) > _ATTRIBUTES_LOW_BYTE:
         attributes = records[_ATTRIBUTES_LOW_BYTE]
         if attributes & _COMPRESSION_MASK == _ZSTD and context.version < _ZSTD_FROM_VERSION:
             return _refusal(
+                context,
                 data.index,
                 ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
                 f"zstd needs Produce v{_ZSTD_FROM_VERSION}, this is v{context.version}",
@@ -123,13 +134,13 @@ def _append(
             error = _refuse_transactional(context, request.transactional_id, topic.name, data.index, records)
             if error is not ErrorCode.NONE:
                 return _refusal(
-                    data.index, error, f"{topic.name}-{data.index} is in no open transaction of the producer"
+                    context, data.index, error, f"{topic.name}-{data.index} is in no open transaction of the producer"
                 )
     partition = topic.partitions[data.index]
     try:
         appended = partition.append(records)
     except KafkaError as refused:
-        refusal = _refusal(data.index, refused.code, refused.message)
+        refusal = _refusal(context, data.index, refused.code, refused.message)
         if not isinstance(refused, _REFUSED_BEFORE_THE_LOG):
             refusal.log_start_offset = partition.log.log_start_offset
         return refusal
@@ -188,6 +199,7 @@ def _when_flushed(
         nonlocal left
         if error:
             answer.error_code, answer.base_offset = error, -1
+            broker.count_error(ApiKey.PRODUCE, error)
             answer.error_message = "the append could not be brought to the disk; it may be there after a restart"
         left -= 1
         if left == 0:
@@ -198,5 +210,6 @@ def _when_flushed(
     return pending
 
 
-def _refusal(index: int, code: ErrorCode, message: str | None) -> PartitionProduceResponse:
+def _refusal(context: RequestContext, index: int, code: ErrorCode, message: str | None) -> PartitionProduceResponse:
+    context.broker.count_error(ApiKey.PRODUCE, code)
     return PartitionProduceResponse(index=index, error_code=code, base_offset=-1, error_message=message)

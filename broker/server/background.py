@@ -30,6 +30,9 @@ class Retention:
         self._interval_s = broker.config.log_retention_check_interval_ms / 1000
         self._next = broker.clock.monotonic() + self._interval_s
         self._left: list[Partition] = []
+        self.runs = 0
+        self.segments = 0
+        """Segments deleted since the start."""
 
     def next_deadline(self) -> float | None:
         return self._next
@@ -39,6 +42,7 @@ class Retention:
         runs = bool(self._left)
         self._left = list(self._broker.catalog.partitions())
         if not runs:
+            self.runs += 1
             self._turn()
 
     def _turn(self) -> None:
@@ -59,6 +63,7 @@ class Retention:
             LOG.error("retention failed partition=%s reason=%s", partition, error)
             return
         if segments:
+            self.segments += len(segments)
             LOG.info(
                 "segments deleted partition=%s count=%d log_start=%d",
                 partition,

@@ -28,6 +28,7 @@ from broker.server.connection import Connection, ConnectionLimits
 from broker.server.dispatch import Dispatcher
 from broker.server.listener import Listener
 from broker.server.offset_log import GroupTransactions, PartitionOffsetLog
+from broker.server.request_counts import RequestCounts
 from broker.server.transaction_log import PartitionTransactionLog
 from broker.server.workers import Workers
 from broker.storage import DataDirectory, DiskFileSystem, FileSystem
@@ -125,7 +126,8 @@ class Broker:
             background=self._workers,
         )
         self._workers.run(partial(remove_directories, catalog.take_doomed(), files), lambda _outcome: None)
-        self._cleaners = (Retention(self.state), Compactor(self.state))
+        self.retention = Retention(self.state)
+        self.compactor = Compactor(self.state)
         self._alarm = Alarm(
             loop,
             clock,
@@ -134,7 +136,8 @@ class Broker:
                 groups,
                 transactions,
                 flushes,
-                *self._cleaners,
+                self.retention,
+                self.compactor,
                 Checkpoints(self.state),
             ],
         )
@@ -157,6 +160,10 @@ class Broker:
         gc.freeze()
         gc.enable()
 
+    @property
+    def request_counts(self) -> RequestCounts:
+        return self._dispatcher.counts
+
     def _admitted(self, connection: Connection) -> None:
         """What is parked for a connection goes with it: no answer may reach who gets its descriptor number next."""
         connection.close_callbacks.append(partial(self.state.fetches.detach, connection))
@@ -165,8 +172,9 @@ class Broker:
     def clean(self) -> None:
         """Applies retention, and compacts what is due, now instead of at the next check."""
         LOG.info("retention and compaction asked for")
-        for cleaner in self._cleaners:
-            cleaner.expire(self.state.clock.monotonic())
+        now = self.state.clock.monotonic()
+        self.retention.expire(now)
+        self.compactor.expire(now)
 
     async def stop(self) -> None:
         """A clean stop; when it returns, the data directory can be opened by another process."""

@@ -46,6 +46,9 @@ class Compactor:
         self._backoff_s = broker.config.log_cleaner_backoff_ms / 1000
         self._next = broker.clock.monotonic() + self._backoff_s
         self._runs = False
+        self.compactions = 0
+        self.dropped = 0
+        """Records dropped since the start."""
         self._skipped: set[Partition] = set()
 
     def next_deadline(self) -> float | None:
@@ -114,6 +117,8 @@ class Compactor:
             return
         if compaction.is_done:
             report = compaction.report()
+            self.compactions += 1
+            self.dropped += report.records_dropped
             LOG.info(
                 "log compacted partition=%s clean_offset=%d bytes_before=%d bytes_after=%d records_dropped=%d",
                 partition,

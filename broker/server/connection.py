@@ -88,6 +88,7 @@ class Connection:
         self.client_host = peer.rpartition(":")[0]
         self.last_active = loop.time()
         self.closed = False
+        self.received_bytes = 0
         self.close_callbacks: list[Callable[[], object]] = []
         self._loop = loop
         self._socket = connected
@@ -120,6 +121,10 @@ class Connection:
     @property
     def queued_bytes(self) -> int:
         return self._outbound.queued_bytes
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._outbound.sent_bytes
 
     def close(self, reason: str | None) -> None:
         """Ends the connection. With a reason: one line in the log that names the peer and the reason."""
@@ -191,6 +196,7 @@ class Connection:
                 return
             self.last_active = self._loop.time()
             budget -= received
+            self.received_bytes += received
             if received < wanted:
                 return
 

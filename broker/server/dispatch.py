@@ -8,6 +8,7 @@ down.
 """
 
 import logging
+from time import perf_counter
 from typing import cast
 
 from broker.errors import ErrorCode, ProtocolError, UnencodableMessage
@@ -15,6 +16,7 @@ from broker.handlers.context import Answer, ApiHandler, BrokerState, ConnectionM
 from broker.handlers.table import TABLE, unsupported_api_versions
 from broker.server.connection import Connection, Exchange, FrameRefused
 from broker.server.outbound import Piece
+from broker.server.request_counts import RequestCounts
 from broker.wire.apis import ApiKey
 from broker.wire.declaration import Response
 from broker.wire.frame import decode_request, encode_response, with_correlation_id
@@ -27,6 +29,7 @@ class Dispatcher:
     """Handles the frames of all connections."""
 
     def __init__(self, broker: BrokerState) -> None:
+        self.counts = RequestCounts()
         self._broker = broker
         self._api_versions_frames: dict[int, bytes] = {}
 
@@ -35,6 +38,7 @@ class Dispatcher:
         Answers one request, now or later, on *exchange*. The frame's memory is used again after the return: handlers
         keep nothing of it. Raises FrameRefused when the connection has to close.
         """
+        began = perf_counter()
         try:
             header = decode_request_header(frame)
             row = TABLE.get(header.api.key)
@@ -42,16 +46,18 @@ class Dispatcher:
                 exchange.complete(_pieces(unsupported_api_versions(), 0, header.correlation_id))
                 return
             if row is None:
+                self.counts.unreadable += 1
                 raise FrameRefused(f"{header.api.name} is not served")
             answer = self._call(row, header, frame, connection)
         except ProtocolError as error:
+            self.counts.unreadable += 1
             raise FrameRefused(str(error)) from error
         except ConnectionMustClose as error:
             raise FrameRefused(str(error)) from error
         if answer is None or isinstance(answer, Response):
-            self._answer(header, answer, exchange)
+            self._answer(header, answer, exchange, began)
         else:
-            answer.then(lambda response: self._answer(header, response, exchange))
+            answer.then(lambda response: self._answer(header, response, exchange, began))
 
     def _call(self, row: ApiHandler, header: RequestHeader, frame: memoryview, connection: Connection) -> Answer:
         request = decode_request(header, frame)
@@ -61,18 +67,24 @@ class Dispatcher:
         try:
             return row.handle(context, request)
         except ConnectionMustClose:
+            self.counts.by_api[header.api.key].failed += 1
             raise
         except Exception as error:
+            self.counts.by_api[header.api.key].failed += 1
             LOG.exception("request failed peer=%s api=%s version=%d", connection.peer, header.api.name, header.version)
             raise FrameRefused(f"{header.api.name} v{header.version} failed: {error!r}") from error
 
-    def _answer(self, header: RequestHeader, response: Response | None, exchange: Exchange) -> None:
+    def _answer(self, header: RequestHeader, response: Response | None, exchange: Exchange, began: float) -> None:
+        self.counts.by_api[header.api.key].answered(perf_counter() - began)
         if response is None:
             exchange.complete(())
             return
         if header.api.key is ApiKey.API_VERSIONS:
             exchange.complete([self._api_versions_frame(header, response)])
             return
+        error = cast("int", getattr(response, "error_code", 0))
+        if error:
+            self._broker.count_error(header.api.key, error)
         try:
             pieces = _pieces(response, header.version, header.correlation_id)
         except UnencodableMessage as error:

@@ -28,8 +28,11 @@ class AddressUnusable(Exception):
     """The address cannot be listened on; the text says why and what to do."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket on the first address that *host* stands for; it does not listen yet. Raises AddressUnusable."""
+def bind(host: str, port: int, *, option: str = "--listen") -> socket.socket:
+    """
+    A socket on the first address that *host* stands for, as *option* of the command line asked; it does not listen yet.
+    Raises AddressUnusable.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -37,7 +40,7 @@ def bind(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise AddressUnusable(
             f"cannot listen on {host}:{port}: {error.strerror}; "
-            f"give an address of this machine, such as --listen 127.0.0.1:{port}"
+            f"give an address of this machine, such as {option} 127.0.0.1:{port}"
         ) from error
     bound = socket.socket(family, kind, protocol)
     try:
@@ -45,27 +48,27 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise AddressUnusable(f"cannot listen on {host}:{port}: {_way_out(error, port)}") from error
+        raise AddressUnusable(f"cannot listen on {host}:{port}: {_way_out(error, port, option)}") from error
     bound.setblocking(False)
     return bound
 
 
-def _way_out(error: OSError, port: int) -> str:
+def _way_out(error: OSError, port: int, option: str) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"port {port} is taken by another process; stop it, or give another one with --listen HOST:PORT "
+            f"port {port} is taken by another process; stop it, or give another one with {option} HOST:PORT "
             "(port 0 takes a free one)"
         )
     if error.errno == errno.EACCES:
         return (
             f"not allowed to use port {port}: ports below 1024 belong to the system; "
-            "give another one with --listen HOST:PORT"
+            f"give another one with {option} HOST:PORT"
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return (
-            "this machine does not have that address; give one of its own, such as 127.0.0.1, with --listen HOST:PORT"
+            f"this machine does not have that address; give one of its own, such as 127.0.0.1, with {option} HOST:PORT"
         )
-    return f"{error.strerror or error}; give another address with --listen HOST:PORT"
+    return f"{error.strerror or error}; give another address with {option} HOST:PORT"
 
 
 class Listener:
@@ -89,6 +92,10 @@ class Listener:
         self.connections: set[Connection] = set()
         self.all_closed = asyncio.Event()
         """Set while there is no connection."""
+        self.accepted = 0
+        self.refused = 0
+        self._closed_received_bytes = 0
+        self._closed_sent_bytes = 0
         self.all_closed.set()
         self._loop = loop
         self._listening = listening
@@ -110,6 +117,16 @@ class Listener:
     def port(self) -> int:
         port: int = self._listening.getsockname()[1]
         return port
+
+    @property
+    def received_bytes(self) -> int:
+        """From all connections, since the start."""
+        return self._closed_received_bytes + sum(each.received_bytes for each in self.connections)
+
+    @property
+    def sent_bytes(self) -> int:
+        """To all connections, since the start."""
+        return self._closed_sent_bytes + sum(each.sent_bytes for each in self.connections)
 
     def stop_accepting(self) -> None:
         if self._listening.fileno() >= 0:
@@ -147,6 +164,7 @@ class Listener:
         if refusal is not None:
             LOG.warning("connection refused peer=%s reason=%s", peer, refusal)
             connected.close()
+            self.refused += 1
             return
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,6 +182,7 @@ class Listener:
         )
         connection.close_callbacks.append(lambda: self._forget(connection, host))
         self.connections.add(connection)
+        self.accepted += 1
         self.all_closed.clear()
         self._per_address[host] += 1
         self._on_admitted(connection)
@@ -172,6 +191,8 @@ class Listener:
 
     def _forget(self, connection: Connection, host: str) -> None:
         self.connections.discard(connection)
+        self._closed_received_bytes += connection.received_bytes
+        self._closed_sent_bytes += connection.sent_bytes
         if not self.connections:
             self.all_closed.set()
         self._per_address[host] -= 1

@@ -45,7 +45,7 @@ class FileCutShort(Exception):
 class Outbound:
     """The queue of one connection. Raises OSError from the socket as it is; the connection then closes."""
 
-    __slots__ = ("_in_flight", "_in_memory", "_pieces", "_sent_of_head", "_socket", "queued_bytes")
+    __slots__ = ("_in_flight", "_in_memory", "_pieces", "_sent_of_head", "_socket", "queued_bytes", "sent_bytes")
 
     def __init__(self, connected: socket.socket, in_flight: InFlight) -> None:
         self._socket = connected
@@ -54,6 +54,7 @@ class Outbound:
         self._pieces: deque[Piece] = deque()
         self._sent_of_head: int = 0
         self.queued_bytes = 0
+        self.sent_bytes = 0
 
     def append(self, piece: Piece) -> None:
         size = len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else piece.size
@@ -78,6 +79,7 @@ class Outbound:
                 return False
             budget -= sent
             self.queued_bytes -= sent
+            self.sent_bytes += sent
             self._advance(sent)
         return True
 

@@ -188,6 +188,11 @@ class PartitionLog:
         return self._segments.size
 
     @property
+    def segment_count(self) -> int:
+        """One at least."""
+        return len(self._segments)
+
+    @property
     def leader_epoch(self) -> int:
         """Of the last batch; -1 when there never was one."""
         return self._epochs.latest

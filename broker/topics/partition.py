@@ -21,7 +21,19 @@ class Partition:
     One whose log could not be opened has the error in `unopened`, and whoever asks for its `log` gets it raised.
     """
 
-    __slots__ = ("_parked", "deleted", "index", "leader_epoch", "log", "topic", "topic_id", "unopened")
+    __slots__ = (
+        "_parked",
+        "appended_bytes",
+        "appended_records",
+        "deleted",
+        "fetched_bytes",
+        "index",
+        "leader_epoch",
+        "log",
+        "topic",
+        "topic_id",
+        "unopened",
+    )
 
     log: PartitionLog
 
@@ -42,6 +54,10 @@ class Partition:
             self.log = log
         self.leader_epoch = leader_epoch
         self.deleted = False
+        # Since the start, for metrics.
+        self.appended_records = 0
+        self.appended_bytes = 0
+        self.fetched_bytes = 0
         self._parked = parked
 
     def __getattr__(self, name: str) -> PartitionLog:
@@ -72,6 +88,9 @@ class Partition:
         tree.
         """
         appended = self.log.append(records, leader_epoch=self.leader_epoch, origin=origin)
+        if not appended.duplicate:
+            self.appended_records += appended.last_offset - appended.base_offset + 1
+            self.appended_bytes += len(records)
         if not self.log.config.flush_before_ack:
             self._parked.wake(self)
         return appended

@@ -62,4 +62,9 @@ def define(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="stop, cleanly, when no process holds a shared flock on FILE any more; FILE stays locked till then",
     )
+    parser.add_argument(
+        "--metrics-listen",
+        metavar="HOST:PORT",
+        help="address for /metrics (Prometheus), /healthz and /readyz; port 0 takes a free one (default: none)",
+    )
     parser.set_defaults(run="serve:run")
