@@ -2,12 +2,14 @@
 The directory that holds everything of a broker: who has it, which cluster it is, how it was left.
 
     .lock                               flock()ed by the broker that has it; its text is that broker's pid
-    meta.properties                     version=1, cluster.id, node.id, directory.id
+    meta.properties                     version=1, cluster.id, node.id, directory.id, and ours: broker.format=1
     .kafka_cleanshutdown                there after a clean stop; a start takes it away, so that a crash leaves none
     recovery-point-offset-checkpoint    how far each partition is known to be synced
     log-start-offset-checkpoint         where each partition starts, when that is not the start of a segment
     cleaner-offset-checkpoint           up to where each compacted partition is compacted
     <topic>-<partition>/                the logs
+Version     broker.format is the version of everything in the directory. A broker opens what it knows, and refuses with
+            nothing changed what it does not: a newer format, one of Apache Kafka's, partitions without meta.properties
 Source      Kafka's LogManager and BrokerMetadataCheckpoint; the names are Kafka's
 """
 
@@ -28,10 +30,16 @@ from broker.storage.log import PartitionLog
 from broker.storage.names import partition_in
 from broker.storage.partition_checkpoints import CheckpointWrite, PartitionCheckpoints
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = 1
+"""Rises with a change that the version before could not read, or would misread."""
 
+# Kafka's own, of the file itself.
+_META_VERSION = "1"
 _LOCK = ".lock"
 _META = "meta.properties"
+_METADATA_LOG = "metadata.log"
+_FORMAT = "broker.format"
+_USE_ANOTHER = "nothing was changed; start the version that wrote it, or choose another --data-dir"
 _CLEAN_MARK = ".kafka_cleanshutdown"
 
 
@@ -163,29 +171,60 @@ def _unusable(path: Path, error: OSError) -> UnusableDataDirectory:
 
 
 def _read_or_write_meta(path: Path, files: FileSystem, node_id: int) -> str:
+    """The cluster's id. Raises UnusableDataDirectory for a directory that is not ours, or of another format."""
     try:
         text = read_whole(files, path / _META).decode("utf-8", "replace")
     except FileNotFoundError:
-        cluster_id = topic_id_text(new_topic_id())
-        directory_id = urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()
-        lines = [f"version={FORMAT_VERSION}", f"cluster.id={cluster_id}", f"node.id={node_id}"]
-        lines += [f"directory.id={directory_id}", ""]
-        write_atomically(files, path / _META, "\n".join(lines).encode())
-        return cluster_id
+        _refuse_partitions_of_others(path, files)
+        return _write_meta(path, files, cluster_id=topic_id_text(new_topic_id()), node_id=node_id)
     pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
     properties = {key.strip(): value.strip() for key, _, value in pairs}
     version = properties.get("version")
-    if version != FORMAT_VERSION:
+    if version != _META_VERSION:
         raise UnusableDataDirectory(
-            f"data directory {path} has format version {version}, this broker knows {FORMAT_VERSION}:"
-            " start the broker that wrote it, or choose another --data-dir"
+            f"{path / _META} has version {version}, this broker knows {_META_VERSION}: {_USE_ANOTHER}"
         )
     cluster_id = properties.get("cluster.id", "")
     if not cluster_id:
         raise UnusableDataDirectory(
             f"{path / _META} names no cluster.id: restore the file, or choose another --data-dir"
         )
+    found = properties.get(_FORMAT)
+    if found is None and _METADATA_LOG not in files.names(path):
+        raise UnusableDataDirectory(
+            f"data directory {path} was not written by this broker, but by Apache Kafka: nothing was changed;"
+            " choose another --data-dir, and copy its topics over the network"
+        )
+    # Before there was the key, there was format 1.
+    number = "1" if found is None else found
+    if not number.isascii() or not number.isdigit() or int(number) < 1:
+        raise UnusableDataDirectory(f"{path / _META} has {_FORMAT}={number}, which is none: restore the file")
+    if int(number) > FORMAT_VERSION:
+        raise UnusableDataDirectory(
+            f"data directory {path} has format version {number}, this broker knows {FORMAT_VERSION}:"
+            f" it was written by a newer one; {_USE_ANOTHER}"
+        )
     return cluster_id
+
+
+def _write_meta(path: Path, files: FileSystem, *, cluster_id: str, node_id: int) -> str:
+    directory_id = urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()
+    lines = [f"version={_META_VERSION}", f"cluster.id={cluster_id}", f"node.id={node_id}"]
+    lines += [f"directory.id={directory_id}", f"{_FORMAT}={FORMAT_VERSION}", ""]
+    write_atomically(files, path / _META, "\n".join(lines).encode())
+    # The directory's own name, too: topics will be acknowledged in it.
+    files.sync_directory(path.parent)
+    return cluster_id
+
+
+def _refuse_partitions_of_others(path: Path, files: FileSystem) -> None:
+    """A new data directory may have files in it, but nothing that would be taken for a partition or for metadata."""
+    taken = [name for name in files.names(path) if partition_in(name) is not None or name == _METADATA_LOG]
+    if taken:
+        raise UnusableDataDirectory(
+            f"data directory {path} has {min(taken)} in it, but no {_META}: restore that file from a backup,"
+            " or choose another --data-dir"
+        )
 
 
 def _take_clean_mark(path: Path, files: FileSystem) -> bool:

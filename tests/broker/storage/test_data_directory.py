@@ -1,5 +1,7 @@
 """The data directory: who has it, whose it is, how it was left."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from broker.storage import (
     UnusableDataDirectory,
 )
 from broker.storage.names import deleted_directory, is_deleted_directory, partition_in
+from tests.broker.storage.faulty_files import FaultyFileSystem
 
 FILES = DiskFileSystem()
 
@@ -64,9 +67,14 @@ def test_a_directory_in_use_is_refused_with_the_holders_pid(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("version=2\ncluster.id=x\n", "format version 2, this broker knows 1"),
+        ("version=1\ncluster.id=x\nbroker.format=2\n", r"format version 2, this broker knows 1.*newer.*--data-dir"),
+        ("version=1\ncluster.id=x\nbroker.format=x\n", r"broker\.format=x, which is none"),
+        ("version=1\ncluster.id=x\nbroker.format=0\n", r"broker\.format=0, which is none"),
+        ("version=1\ncluster.id=x\nnode.id=1\n", r"by Apache Kafka: nothing was changed.*--data-dir"),
+        ("version=2\ncluster.id=x\n", "has version 2, this broker knows 1"),
         ("cluster.id=x\n", "version None"),
         ("version=1\n", r"no cluster\.id"),
+        ("\x00" * 60, "version None"),
     ],
 )
 def test_a_directory_of_another_version_is_refused_and_left_alone(tmp_path: Path, text: str, match: str) -> None:
@@ -77,6 +85,63 @@ def test_a_directory_of_another_version_is_refused_and_left_alone(tmp_path: Path
         with pytest.raises(UnusableDataDirectory, match=match):
             DataDirectory.open(tmp_path, files=FILES)
     assert (tmp_path / ".kafka_cleanshutdown").exists()
+
+
+@pytest.mark.parametrize("name", ["orders-0", "metadata.log"])
+def test_data_without_a_meta_properties_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    """A lost file, or somebody else's directory: a new identity would set what is there aside."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(UnusableDataDirectory, match=rf"has {name} in it, but no meta\.properties.*--data-dir"):
+        DataDirectory.open(tmp_path, files=FILES)
+    assert (tmp_path / name).exists()
+
+
+def test_a_directory_from_before_the_format_key_is_opened(tmp_path: Path) -> None:
+    """Its metadata log tells that it is ours."""
+    (tmp_path / "meta.properties").write_text("version=1\ncluster.id=x\nnode.id=1\n")
+    (tmp_path / "metadata.log").touch()
+    directory = DataDirectory.open(tmp_path, files=FILES)
+    assert directory.cluster_id == "x"
+    directory.close(clean=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "way_out"),
+    [
+        (errno.EROFS, r"Read-only file system; .*mount it writable, or choose another --data-dir"),
+        (errno.ENOSPC, r"No space left on device; free some room on its disk"),
+        (errno.EIO, r"Input/output error; the disk fails"),
+        (errno.EACCES, r"Permission denied; give this user write access"),
+    ],
+)
+def test_a_disk_that_refuses_at_the_start_is_named_with_the_way_out(tmp_path: Path, error: int, way_out: str) -> None:
+    """The error's own words, and what to do about it; the lock is given up, and what is there stays."""
+    DataDirectory.open(tmp_path, files=FILES).close(clean=True)
+    (tmp_path / "meta.properties").unlink()
+    files = FaultyFileSystem()
+    files.room, files.write_error = 0, error
+    with pytest.raises(UnusableDataDirectory, match=way_out):
+        DataDirectory.open(tmp_path, files=files)
+    assert (tmp_path / ".kafka_cleanshutdown").exists()
+    files.room = None
+    DataDirectory.open(tmp_path, files=files).close(clean=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_read_only_mount_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """A real one, by `broker serve`: exit code 2, one sentence, no traceback."""
+    data = tmp_path / "data"
+    DataDirectory.open(data, files=FILES).close(clean=True)
+    command = f"mount --bind {data} {data} && mount -o remount,ro,bind {data} && exec "
+    command += f"{sys.executable} -m broker serve --data-dir {data} --listen 127.0.0.1:0"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False)
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip("mounting is forbidden here")
+    assert done.returncode == 2
+    assert "Read-only file system; check its disk, and mount it writable, or choose another --data-dir" in (
+        " ".join(done.stderr.split())
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_a_path_that_is_a_file_is_refused_with_the_way_out(tmp_path: Path) -> None:

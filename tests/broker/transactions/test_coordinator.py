@@ -315,7 +315,7 @@ def test_an_end_that_cannot_be_noted_is_noted_later(world: World) -> None:
 
 
 def test_a_decision_waits_for_the_disk_where_a_partition_does(world: World) -> None:
-    """With flush.before.ack no marker is written before the decision is synced, and nothing begins before the end is."""
+    """With flush.before.ack no marker comes before the decision is synced, and nothing begins before the end is."""
     producer = world.producer()
     producer.add(P0, P1)
     world.partitions.durable = {P1}
