@@ -1,56 +1,80 @@
 """`eventbus dead-letters`: records that kept failing, or could not be decoded."""
 
-import base64
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from eventbus.cli.output import JsonValue, print_json, print_line, print_table, time_text
+from eventbus.cli.letter_actions import discard, retry
+from eventbus.cli.letter_edit import edit
+from eventbus.cli.letter_rows import bytes_text, letter_summary, print_letters
+from eventbus.cli.letter_selection import (
+    AfterOption,
+    BeforeOption,
+    ConsumerOption,
+    ErrorOption,
+    HandlerOption,
+    KeyOption,
+    TopicOption,
+    TypeOption,
+    letter_filter,
+)
+from eventbus.cli.output import print_json, print_line
 from eventbus.cli.target import AppOption, DatabaseOption, JsonOption, ServiceOption, open_database
-
-if TYPE_CHECKING:
-    from eventbus.database import DeadLetter
 
 app = typer.Typer(
     help="Events that kept failing, or could not be decoded.", no_args_is_help=True, rich_markup_mode=None
 )
+app.command(epilog="Example: eventbus dead-letters retry --key o-1 --service order-service")(retry)
+app.command(epilog='Example: eventbus dead-letters discard --error "no such order" --service order-service --yes')(
+    discard
+)
+app.command(epilog="Example: eventbus dead-letters edit 0197c9f2-… --app order_service.service:app")(edit)
 
-_ERROR_CHARACTERS_MAX = 80
 
-
-@app.command("list", epilog="Example: eventbus dead-letters list --service order-service --consumer order_summaries")
+@app.command("list", epilog="Example: eventbus dead-letters list --service order-service --handler handlers.mark_paid")
 def list_letters(
-    consumer: Annotated[str | None, typer.Option(help="A service's handlers, or a projection.")] = None,
-    topic: Annotated[str | None, typer.Option(help="The topic that they came from.")] = None,
+    consumer: ConsumerOption = None,
+    handler: HandlerOption = None,
+    event_type: TypeOption = None,
+    topic: TopicOption = None,
+    key: KeyOption = None,
+    error: ErrorOption = None,
+    before: BeforeOption = None,
+    after: AfterOption = None,
     limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 100,
     app: AppOption = None,
     database: DatabaseOption = None,
     service: ServiceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List dead letters, the latest first."""
+    """
+    List dead letters, the latest first.
+
+    `waiting` is how many later events of its key wait behind a letter, for its handler.
+    """
     import anyio
 
     from eventbus.database import DeadLetters
 
+    which = letter_filter(
+        consumer=consumer,
+        handler=handler,
+        event_type=event_type,
+        topic=topic,
+        key=key,
+        error=error,
+        before=before,
+        after=after,
+    )
+
     async def work() -> None:
         async with open_database(app, database, service) as opened, opened.reading() as connection:
-            letters = await DeadLetters().list(connection, consumer=consumer, topic=topic, limit=limit)
+            letters = await DeadLetters().list(connection, which, limit=limit)
+            waiting = await DeadLetters().waiting(connection, [letter.id for letter in letters])
         if json:
-            print_json([_summary(letter) for letter in letters])
-            return
-        rows: list[dict[str, JsonValue]] = [
-            {
-                "id": letter.id,
-                "consumer": letter.consumer,
-                "place": f"{letter.topic}-{letter.partition}@{letter.offset}",
-                "type": letter.type,
-                "error": f"{letter.error_class}: {letter.error_message}"[:_ERROR_CHARACTERS_MAX],
-                "failed_at": time_text(letter.failed_at),
-            }
-            for letter in letters
-        ]
-        print_table(rows, empty="no dead letters")
+            print_json([letter_summary(letter, waiting.get(letter.id)) for letter in letters])
+        else:
+            print_letters(letters, waiting)
 
     anyio.run(work)
 
@@ -72,13 +96,12 @@ def show(
     async def work() -> None:
         async with open_database(app, database, service) as opened, opened.reading() as connection:
             letter = await DeadLetters().show(connection, letter_id)
+            waiting = await DeadLetters().waiting(connection, [letter_id])
         if letter is None:
             raise InvalidConfiguration(f"There is no dead letter {letter_id} in {opened.name}.")
-        shown = _summary(letter) | {
-            "handler": letter.handler,
-            "key": _bytes(letter.key),
-            "value": _bytes(letter.value),
-            "headers": [[name, _bytes(value)] for name, value in letter.headers],
+        shown = letter_summary(letter, waiting.get(letter_id)) | {
+            "value": bytes_text(letter.value),
+            "headers": [[name, bytes_text(value)] for name, value in letter.headers],
             "error_stack": letter.error_stack,
         }
         if json:
@@ -88,33 +111,7 @@ def show(
             if name not in ("headers", "error_stack"):
                 print_line(f"{name.replace('_', ' '):14} {'-' if value is None else value}")
         for header, content in letter.headers:
-            print_line(f"{'header':14} {header}: {_bytes(content)}")
+            print_line(f"{'header':14} {header}: {bytes_text(content)}")
         print_line(f"\n{letter.error_stack}")
 
     anyio.run(work)
-
-
-def _summary(letter: "DeadLetter") -> dict[str, JsonValue]:
-    return {
-        "id": letter.id,
-        "consumer": letter.consumer,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "message_id": letter.message_id,
-        "type": letter.type,
-        "error_class": letter.error_class,
-        "error_message": letter.error_message,
-        "attempts": letter.attempts,
-        "failed_at": time_text(letter.failed_at),
-    }
-
-
-def _bytes(value: bytes | None) -> str | None:
-    """Text as it is; other bytes as `base64:…`."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return f"base64:{base64.b64encode(value).decode()}"

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert
 from eventbus.database.record_headers import Headers, headers_from_json, headers_to_json
-from eventbus.database.tables import dead_letters, parked_events, parked_keys
+from eventbus.database.tables import dead_letters, generations, parked_events, parked_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,12 @@ class DeadLetters:
             .where(which.condition())
             .order_by(dead_letters.c.failed_at, dead_letters.c.topic, dead_letters.c.partition, dead_letters.c.offset)
         )
+        return (await connection.execute(statement)).scalars().all()
+
+    async def ids_of_projections(self, connection: AsyncConnection, which: LetterFilter) -> Sequence[str]:
+        """Those of these that projections have left: handling them again is a rebuild."""
+        projections = select(generations.c.projection)
+        statement = select(dead_letters.c.id).where(which.condition(), dead_letters.c.consumer.in_(projections))
         return (await connection.execute(statement)).scalars().all()
 
     async def show(self, connection: AsyncConnection, letter_id: str) -> DeadLetter | None:
