@@ -25,12 +25,14 @@ from eventbus.database import Database, DeadLetters, Migrations, Outbox, OutboxS
 from eventbus.delivery import Consumer, EventDelivery, Relay
 from eventbus.errors import DatabaseUnavailable, SchemaOutdated
 from eventbus.observability import EVENTS_HANDLED, Count, Counters
-from eventbus.projections import AnyProjection, ProjectionRunner, prepare_projections
+from eventbus.projections import AnyProjection, ProjectionRunner, Upkeep, prepare_projections
 from eventbus.store import Transactions
 
 _log = logging.getLogger("eventbus")
 
 _DATABASE_PAUSE_SECONDS = 0.5
+# Who pauses a view on purpose does not want every instance to be taken out of service.
+_READY = frozenset({"running", "paused"})
 
 
 class Definition(Protocol):
@@ -65,7 +67,7 @@ class Running:
     definition: Definition
     connection: Connection
     relay: Relay
-    consumers: list[Consumer] = field(default_factory=list[Consumer])
+    consumers: list[Consumer | Upkeep] = field(default_factory=list["Consumer | Upkeep"])
     problem: str | None = None
     """What the start waits for, or why it cannot go on."""
 
@@ -85,7 +87,7 @@ class Running:
         embedded = self.connection.embedded
         return ApplicationStatus(
             service=self.definition.name,
-            ready=problem is None and all(consumer["state"] == "running" for consumer in consumers),
+            ready=problem is None and all(consumer["state"] in _READY for consumer in consumers),
             broker=self.connection.address,
             broker_pid=None if embedded is None else embedded.broker_pid,
             database=self.definition.database.name,
@@ -179,7 +181,7 @@ async def _prepare_when_there(service: Running) -> None:
             await anyio.sleep_forever()
 
 
-def _consumers(definition: Definition, connection: Connection) -> list[Consumer]:
+def _consumers(definition: Definition, connection: Connection) -> list[Consumer | Upkeep]:
     settings = definition.settings
     make = partial(
         Consumer,
@@ -187,7 +189,7 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer]
         instance_id=connection.instance_id,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    consumers: list[Consumer] = []
+    consumers: list[Consumer | Upkeep] = []
     if definition.buses.subscribers:
         delivery = EventDelivery(
             definition.name,
@@ -199,19 +201,16 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer]
             counters=definition.counters,
         )
         consumers.append(make(delivery, claimed=delivery.claimed))
-    consumers += [
-        make(
-            ProjectionRunner(
-                projection,
-                service=definition.name,
-                database=definition.database,
-                types=definition.model.types,
-                counters=definition.counters,
-                clock=definition.clock,
-            )
+    for projection in definition.projections:
+        runner = ProjectionRunner(
+            projection,
+            service=definition.name,
+            database=definition.database,
+            types=definition.model.types,
+            counters=definition.counters,
+            clock=definition.clock,
         )
-        for projection in definition.projections
-    ]
+        consumers.append(Upkeep(projection, runner, make, definition.database, definition.clock))
     return consumers
 
 
@@ -227,7 +226,7 @@ def _series(count: Count) -> str:
     return f"{count.name}{{{labels}}}" if labels else count.name
 
 
-def _consumer_report(consumer: Consumer) -> ConsumerReport:
+def _consumer_report(consumer: Consumer | Upkeep) -> ConsumerReport:
     status = consumer.status()
     return ConsumerReport(
         name=status.name,

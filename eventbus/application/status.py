@@ -31,7 +31,8 @@ class RelayReport(TypedDict):
 
 class ApplicationStatus(TypedDict):
     """
-    ready         every consumer is running, and neither broker nor database is away
+    ready         every consumer is running (or paused by an operator), every projection's version is live, and neither
+                  broker nor database is away
     broker        the log's address
     broker_pid    the embedded broker's process; None on a cluster, or while it is being started again
     handled       events that this process has handled since its start

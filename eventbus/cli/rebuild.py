@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from eventbus.cli.output import print_json, print_line
 from eventbus.errors import InvalidConfiguration
@@ -11,36 +11,80 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from eventbus.application import Application
-    from eventbus.projections import AnyProjection, RebuildProgress, RebuildResult
+    from eventbus.projections import AnyProjection, Rebuild, RebuildProgress, RebuildResult, Rollback
+    from eventbus.transport import Transport
+
+    Progressed = Callable[[RebuildProgress], None]
 
 _JSON_EVERY_SECONDS: Final = 0.5
 
 
-async def rebuild_projection(
-    application: "Application", name: str, restart: bool, skip_dead_letters: bool, json: bool
-) -> None:
+class RebuildOptions(TypedDict, total=False):
+    """What a rebuild is told, as `eventbus.projections.Rebuild` has it."""
+
+    switch: bool
+    built_only: bool
+    from_store: bool
+    restart: bool
+    skip_dead_letters: bool
+
+
+async def rebuild_projection(application: "Application", name: str, options: RebuildOptions, json: bool) -> None:
     """Rebuilds and shows it. Raises InvalidConfiguration for an unknown name; what a Rebuild raises."""
-    from eventbus.database import Migrations
     from eventbus.projections import Rebuild
 
     projection = _find(application, name)
+
+    def work(transport: "Transport", progress: "Progressed") -> Rebuild:
+        return Rebuild(
+            projection,
+            database=application.database,
+            transport=transport,
+            types=application.model.types,
+            topics=application.model.topics,
+            progress=progress,
+            clock=application.clock,
+            **options,
+        )
+
+    await _show(application, name, work, json)
+
+
+async def roll_back_projection(
+    application: "Application", name: str, generation: int | None, behind: bool, json: bool
+) -> None:
+    """Goes back and shows it. Raises InvalidConfiguration for an unknown name; what a Rollback raises."""
+    from eventbus.projections import Rollback
+
+    projection = _find(application, name)
+
+    def work(transport: "Transport", progress: "Progressed") -> Rollback:
+        return Rollback(
+            projection,
+            database=application.database,
+            transport=transport,
+            types=application.model.types,
+            generation=generation,
+            behind=behind,
+            progress=progress,
+            clock=application.clock,
+        )
+
+    await _show(application, name, work, json)
+
+
+async def _show(
+    application: "Application",
+    name: str,
+    work: "Callable[[Transport, Progressed], Rebuild | Rollback]",
+    json: bool,
+) -> None:
+    from eventbus.database import Migrations
+
     async with application.connected() as connection:
         await Migrations(application.database).check()
-
-        def work(progress: "Callable[[RebuildProgress], None]") -> Rebuild:
-            return Rebuild(
-                projection,
-                database=application.database,
-                transport=connection.transport,
-                types=application.model.types,
-                progress=progress,
-                restart=restart,
-                skip_dead_letters=skip_dead_letters,
-                clock=application.clock,
-            )
-
         if json:
-            _print_result(await work(JsonSteps()).run())
+            _print_result(await work(connection.transport, JsonSteps()).run())
             return
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -53,7 +97,7 @@ async def rebuild_projection(
             TimeRemainingColumn(),
         )
         with Progress(*columns) as bar:
-            result = await work(_Bar(bar, name)).run()
+            result = await work(connection.transport, _Bar(bar, name)).run()
         print_line(words(result))
 
 
@@ -109,11 +153,18 @@ def words(result: "RebuildResult") -> str:
         + ("" if table.live_rows is None or result.rows_compared else f" ({table.live_rows} before)")
         for table in result.tables
     )
+    offset = sum(result.positions.values())
+    if not result.switched:
+        return (
+            f"{result.projection}: generation {result.generation} (version {result.version}) is built, after "
+            f"{result.seconds:.1f} s, up to offset {offset}. {rows}. The live one is live as before: `eventbus "
+            f"projections switch {result.projection}` makes this one live."
+        )
     agreed = "equal to the ones before, row by row" if result.rows_compared else "not comparable with the ones before"
     again = ", gone on with after an interruption" if result.resumed else ""
     return (
         f"{result.projection}: generation {result.generation} (version {result.version}) is live{again}, after "
-        f"{result.seconds:.1f} s, at offset {sum(result.positions.values())}. {rows}; {agreed}. "
+        f"{result.seconds:.1f} s, at offset {offset}. {rows + '; ' if rows else ''}{agreed}. "
         "The generation before is kept."
     )
 
@@ -125,6 +176,7 @@ def _print_result(result: "RebuildResult") -> None:
             "generation": result.generation,
             "version": result.version,
             "resumed": result.resumed,
+            "switched": result.switched,
             "rows_compared": result.rows_compared,
             "tables": [
                 {"table": table.table, "live_rows": table.live_rows, "new_rows": table.new_rows}

@@ -16,7 +16,7 @@ from eventbus.database.dialects import insert_into
 from eventbus.database.inbox import Inbox
 from eventbus.messages import Envelope, Event
 from eventbus.projections.definition import AnyProjection, EventFailed
-from eventbus.projections.naming import table_name
+from eventbus.projections.naming import inbox_consumer, table_name
 
 _STREAMS_A_QUERY = 10_000
 
@@ -38,7 +38,7 @@ class Build:
         self.tables = projection.tables(generation)
         self._inbox = inbox
         self._write = projection.writer(generation, self.tables)
-        self._inbox_consumer = f"{projection.projection_name}#{generation}"
+        self._inbox_consumer = inbox_consumer(projection.projection_name, generation)
         self._streams = Table(
             table_name(projection.projection_name, generation, "streams"),
             MetaData(),

@@ -1,11 +1,16 @@
 """
 The generations of each projection: which build of its tables is live, which is being made, which are kept.
 
-    (first start) ──► live ──► old                 kept until dropped
-    (rebuild)     ──► building ◄─► switching ──► live
+    (first start) ──► live ──► old ──► dropped               kept until dropped
+    (rebuild)     ──► building ──► built ──► switching ──► live
+                          └──► abandoned ──► dropped         its rows differed, or it was begun anew
+    (rollback)        old ──► returning ──► switching ──► live
 
 building    a rebuild fills it; `holder` has the right to until `lease_expires_at`, then another may go on with it
-switching   the rebuild is taking the live one's place: live runners wait, until the lease expires
+built       it was filled and is to be switched to later; whoever switches fills the rest
+switching   it is taking the live one's place: live runners wait, until the lease expires
+returning   a kept one catches up with the live one; when its holder has died, it counts as old again
+dropped     its tables are gone; the row stays, so that its number is never used again
 The leases only decide who tries: what is safe is safe by the checkpoints' epochs, whatever the clocks say.
 """
 
@@ -23,8 +28,13 @@ from eventbus.database.tables import generations as _table
 from eventbus.errors import EventBusError, SchemaOutdated
 from eventbus.projections.definition import AnyProjection
 from eventbus.projections.holder import has_ended
+from eventbus.projections.pauses import Pause, Pauses
 
-GenerationState = Literal["building", "switching", "live", "old"]
+GenerationState = Literal["building", "built", "switching", "live", "old", "returning", "abandoned", "dropped"]
+Held = Literal["building", "switching", "returning"]
+"""The states in which a holder works on a generation."""
+
+_HELD: tuple[Held, ...] = ("building", "switching", "returning")
 
 
 class RebuildRefused(EventBusError):
@@ -36,8 +46,8 @@ class LeaseHeld(RebuildRefused):
 
     def __init__(self, projection: str, holder: str | None, expires_at: datetime, seconds: float) -> None:
         super().__init__(
-            f"projection {projection!r} is being rebuilt by {holder}: wait for it, or stop it and try again "
-            f"in {seconds:.0f} s"
+            f"projection {projection!r} is being rebuilt or rolled back by {holder}: wait for it, or stop it and try "
+            f"again in {seconds:.0f} s"
         )
         self.expires_at = expires_at
 
@@ -56,6 +66,29 @@ class Generation:
     lease_expires_at: datetime | None
     created_at: datetime
     switched_at: datetime | None
+    """None: it has never been live."""
+    store_scan: str | None = None
+    """How far it has been built from the event store (see `store_scan.py`); None: from the log alone."""
+
+    @property
+    def was_live(self) -> bool:
+        """Whether it is, or has been, what views read."""
+        return self.switched_at is not None
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether somebody works on it who, as far as is known, is alive."""
+        expires_at = self.lease_expires_at
+        return self.state in _HELD and expires_at is not None and expires_at > now and not has_ended(self.holder or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a live runner finds when it claims: the live generation, and why it may have to wait."""
+
+    live: Generation
+    switching_seconds: float
+    """How long a switch under way asks to wait for; 0: none is."""
+    paused: Pause | None
 
 
 class Generations:
@@ -64,12 +97,16 @@ class Generations:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def every(self, connection: AsyncConnection, projection: str | None = None) -> list[Generation]:
-        """All generations, of one projection or of all, by projection and number."""
+    async def every(
+        self, connection: AsyncConnection, projection: str | None = None, *, dropped: bool = False
+    ) -> list[Generation]:
+        """All generations, of one projection or of all, by projection and number; dropped ones only when asked for."""
         statement = select(_table).order_by(_table.c.projection, _table.c.generation)
-        return await _fetch(
-            connection, statement if projection is None else statement.where(_table.c.projection == projection)
-        )
+        if projection is not None:
+            statement = statement.where(_table.c.projection == projection)
+        if not dropped:
+            statement = statement.where(_table.c.state != "dropped")
+        return await _fetch(connection, statement)
 
     async def live(self, connection: AsyncConnection, projection: str) -> Generation | None:
         """The one that views read; None before the first start."""
@@ -94,10 +131,11 @@ class Generations:
         )
         return result.rowcount == 1
 
-    async def hold_live(self, connection: AsyncConnection, projection: type[AnyProjection]) -> tuple[Generation, float]:
+    async def hold_live(self, connection: AsyncConnection, projection: type[AnyProjection]) -> Hold:
         """
-        The live generation, which stays live until the transaction ends, and the seconds that a switch under way asks
-        to wait for (0: none is). Raises SchemaOutdated when the live one is not of this code's version.
+        The live generation, which stays live and as paused as it is until the transaction ends.
+
+        Raises SchemaOutdated when the live one is not of this code's version.
         """
         name = projection.projection_name
         statement = _of(name).where(_table.c.state.in_(["live", "switching"])).with_for_update(read=True)
@@ -110,9 +148,15 @@ class Generations:
             raise SchemaOutdated(f"projection {name!r} has no tables here yet: start the service once, it makes them")
         check_shape(projection, live)
         now = self._clock.now()
-        switching = [row for row in rows if row.state == "switching" and not has_ended(row.holder or "")]
+        switching = [row for row in rows if row.state == "switching" and row.is_held(now)]
         leases = [row.lease_expires_at for row in switching if row.lease_expires_at is not None]
-        return live, max([0.0, *((lease - now).total_seconds() for lease in leases)])
+        seconds = max([0.0, *((lease - now).total_seconds() for lease in leases)])
+        return Hold(live, seconds, await Pauses().find(connection, name))
+
+    async def lock_live(self, connection: AsyncConnection, projection: str) -> Generation | None:
+        """The live generation; no runner claims it until the transaction ends, and those who are at it are done."""
+        found = await _fetch(connection, _of(projection).where(_table.c.state == "live").with_for_update())
+        return found[0] if found else None
 
     async def begin_building(
         self,
@@ -122,68 +166,124 @@ class Generations:
         lease_seconds: float,
         *,
         restart: bool = False,
+        store_scan: str | None = None,
     ) -> tuple[Generation, bool]:
         """
         The generation to build, with the lease on it: the one that an earlier rebuild of the same code has left, unless
         *restart*, else a new one; True when it was left.
 
+        With *store_scan* it is built from the event store, and one that was begun from the log is not gone on with.
         Raises LeaseHeld: another rebuild is under way; RebuildRefused: nothing is live yet.
         """
-        name = projection.projection_name
-        rows = await _fetch(connection, _of(name).order_by(_table.c.generation).with_for_update())
+        rows = await self._free(connection, projection.projection_name)
+        lease = self._clock.now() + timedelta(seconds=lease_seconds)
+        left = next((row for row in rows if row.state in ("building", "built", "switching") and not row.was_live), None)
+        if left is not None:
+            same_code = (left.version, left.fingerprint) == (projection.projection_version, projection.fingerprint())
+            same_source = store_scan is None or left.store_scan is not None
+            if same_code and same_source and not restart:
+                return await self._take(connection, left, "building", holder, lease), True
+            await self.abandon(connection, left)
+        number = 1 + max(row.generation for row in rows)
+        build = Generation(
+            projection.projection_name,
+            number,
+            projection.projection_version,
+            projection.fingerprint(),
+            "building",
+            holder,
+            lease,
+            self._clock.now(),
+            None,
+            store_scan,
+        )
+        await connection.execute(insert(_table).values({name: getattr(build, name) for name in Generation.__slots__}))
+        return build, False
+
+    async def begin_returning(
+        self, connection: AsyncConnection, projection: str, number: int | None, holder: str, lease_seconds: float
+    ) -> Generation:
+        """
+        A kept generation that was live before, with the lease on it; None: the one that was live last.
+
+        Raises LeaseHeld; RebuildRefused when there is none, with those that are there.
+        """
+        rows = await self._free(connection, projection)
+        kept = {row.generation: row for row in rows if row.was_live and row.state in ("old", "returning", "switching")}
+        if number is None and kept:
+            number = max(kept.values(), key=lambda row: (row.switched_at, row.generation)).generation
+        chosen = kept.get(number or 0)
+        if chosen is None:
+            which = "no generation" if number is None else f"no generation {number}"
+            shown = f"kept are {', '.join(map(str, sorted(kept)))}" if kept else "none is kept"
+            raise RebuildRefused(
+                f"projection {projection!r} has {which} that was live before and could be gone back to: {shown}"
+            )
+        lease = self._clock.now() + timedelta(seconds=lease_seconds)
+        return await self._take(connection, chosen, "returning", holder, lease)
+
+    async def _free(self, connection: AsyncConnection, projection: str) -> list[Generation]:
+        """All generations, locked; nobody works on one. Raises LeaseHeld, RebuildRefused."""
+        rows = await _fetch(connection, _of(projection).order_by(_table.c.generation).with_for_update())
         if not any(row.state == "live" for row in rows):
             raise RebuildRefused(
-                f"projection {name!r} has never been started here: start the service, it builds it from the log"
+                f"projection {projection!r} has never been started here: start the service, it builds it from the log"
             )
         now = self._clock.now()
-        lease = now + timedelta(seconds=lease_seconds)
-        left = next((row for row in rows if row.state in ("building", "switching")), None)
-        if left is not None:
-            if left.lease_expires_at is not None and left.lease_expires_at > now and not has_ended(left.holder or ""):
-                seconds = (left.lease_expires_at - now).total_seconds()
-                raise LeaseHeld(name, left.holder, left.lease_expires_at, seconds)
-            same_code = (left.version, left.fingerprint) == (projection.projection_version, projection.fingerprint())
-            if same_code and not restart:
-                taken = replace(left, state="building", holder=holder, lease_expires_at=lease)
-                changes = {"state": "building", "holder": holder, "lease_expires_at": lease}
-                await connection.execute(update(_table).where(_is(left)).values(changes))
-                return taken, True
-            await self.abandon(connection, left)
-        number = max(row.generation for row in rows) + 1
-        return await self._new(connection, projection, number, holder, lease), False
+        for row in rows:
+            if row.is_held(now) and row.lease_expires_at is not None:
+                seconds = (row.lease_expires_at - now).total_seconds()
+                raise LeaseHeld(projection, row.holder, row.lease_expires_at, seconds)
+        return rows
+
+    async def _take(
+        self, connection: AsyncConnection, row: Generation, state: Held, holder: str, lease: datetime
+    ) -> Generation:
+        changes = {"state": state, "holder": holder, "lease_expires_at": lease}
+        await connection.execute(update(_table).where(_is(row)).values(changes))
+        return replace(row, state=state, holder=holder, lease_expires_at=lease)
+
+    async def keep_built(self, connection: AsyncConnection, build: Generation) -> None:
+        """The build is ready to be switched to, whenever somebody wants to."""
+        changes = {"state": "built", "holder": None, "lease_expires_at": None}
+        await connection.execute(update(_table).where(_is(build), _table.c.holder == build.holder).values(changes))
+
+    async def scanned(self, connection: AsyncConnection, build: Generation, store_scan: str) -> None:
+        """How far the event store has been read into *build*. Raises RebuildRefused when it was taken over."""
+        mine = _is(build) & (_table.c.holder == build.holder)
+        if (await connection.execute(update(_table).where(mine).values(store_scan=store_scan))).rowcount != 1:
+            raise RebuildRefused(_taken_over(build))
 
     async def abandon(self, connection: AsyncConnection, build: Generation) -> None:
         """Ends a build that will not be finished; its tables stay to be looked at."""
-        changes = {"state": "old", "holder": None, "lease_expires_at": None}
+        changes = {"state": "abandoned", "holder": None, "lease_expires_at": None}
         await connection.execute(update(_table).where(_is(build)).values(changes))
 
     async def renew(
         self,
         connection: AsyncConnection,
         build: Generation,
-        state: Literal["building", "switching"],
+        state: Held,
         lease_seconds: float,
     ) -> None:
         """Keeps the lease, and says whether live runners have to wait. Raises RebuildRefused when it was taken over."""
         # Runners hold the live row while they claim: this waits for those claims, and later ones see what is said here.
-        await _fetch(connection, _of(build.projection).where(_table.c.state == "live").with_for_update())
+        await self.lock_live(connection, build.projection)
         lease = self._clock.now() + timedelta(seconds=lease_seconds)
         result = await connection.execute(
             update(_table)
-            .where(_is(build), _table.c.holder == build.holder, _table.c.state.in_(["building", "switching"]))
+            .where(_is(build), _table.c.holder == build.holder, _table.c.state.in_(_HELD))
             .values(state=state, lease_expires_at=lease)
         )
         if result.rowcount != 1:
-            raise RebuildRefused(
-                f"the rebuild of {build.projection!r} (generation {build.generation}) was taken over by another process"
-            )
+            raise RebuildRefused(_taken_over(build))
 
     async def give_up_lease(self, connection: AsyncConnection, build: Generation) -> None:
         """Leaves the build to whoever goes on with it, at once; nothing when it is not this holder's any more."""
         await connection.execute(
             update(_table)
-            .where(_is(build), _table.c.holder == build.holder, _table.c.state.in_(["building", "switching"]))
-            .values(state="building", holder=None, lease_expires_at=None)
+            .where(_is(build), _table.c.holder == build.holder, _table.c.state.in_(_HELD))
+            .values(state="old" if build.was_live else "building", holder=None, lease_expires_at=None)
         )
 
     async def switch(self, connection: AsyncConnection, build: Generation, live: Generation) -> None:
@@ -200,32 +300,26 @@ class Generations:
                 "meanwhile"
             )
 
-    async def _new(
-        self, connection: AsyncConnection, projection: type[AnyProjection], number: int, holder: str, lease: datetime
-    ) -> Generation:
-        build = Generation(
-            projection.projection_name,
-            number,
-            projection.projection_version,
-            projection.fingerprint(),
-            "building",
-            holder,
-            lease,
-            self._clock.now(),
-            None,
-        )
-        await connection.execute(insert(_table).values({name: getattr(build, name) for name in Generation.__slots__}))
-        return build
+    async def drop(self, connection: AsyncConnection, row: Generation) -> None:
+        """The row's tables have been dropped."""
+        changes = {"state": "dropped", "holder": None, "lease_expires_at": None}
+        await connection.execute(update(_table).where(_is(row)).values(changes))
 
 
 def check_version(projection: type[AnyProjection], *, live_version: int, generation: int) -> None:
     """Raises SchemaOutdated when the live tables are another version's than this code's."""
-    name = projection.projection_name
-    if live_version != projection.projection_version:
+    name, version = projection.projection_name, projection.projection_version
+    if live_version < version:
         raise SchemaOutdated(
             f"projection {name!r}: version {live_version} is live (generation {generation}), this code is version "
-            f"{projection.projection_version}: build it beside the live one with `eventbus projections rebuild "
-            f"{name}`; until then the release that made the live one can go on with it"
+            f"{version}: build it beside the live one with `eventbus projections rebuild {name}`; until then the "
+            "release that made the live one can go on with it"
+        )
+    if live_version > version:
+        raise SchemaOutdated(
+            f"projection {name!r}: version {live_version} is live (generation {generation}), this code is version "
+            f"{version}: it is of the release before; run the newer one, or make this one's generation live again with "
+            f"`eventbus projections rollback {name}`"
         )
 
 
@@ -237,6 +331,10 @@ def check_shape(projection: type[AnyProjection], live: Generation) -> None:
             f"projection {live.projection!r}: its tables have changed, but version={live.version} has not: raise it to "
             f"{live.version + 1} in the class, then `eventbus projections rebuild {live.projection}`"
         )
+
+
+def _taken_over(build: Generation) -> str:
+    return f"the rebuild of {build.projection!r} (generation {build.generation}) was taken over by another process"
 
 
 def _of(projection: str) -> Select[tuple[object, ...]]:

@@ -20,6 +20,11 @@ def table_name(projection: str, generation: int, part: str | None = None) -> str
     return f"view_{projection}_{generation}" + (f"_{part}" if part else "")
 
 
+def inbox_consumer(projection: str, generation: int) -> str:
+    """Under which name a generation keeps the ids of events that are of no stream."""
+    return f"{projection}#{generation}"
+
+
 def part_name(table: str, part: str) -> str:
     """The name of an index or constraint of a table: shortened, with a checksum, where PostgreSQL would refuse it."""
     name = f"{table}_{part}"

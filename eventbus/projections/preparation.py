@@ -18,8 +18,9 @@ async def prepare_projections(database: Database, projections: Iterable[type[Any
     """
     Makes generation 1 of each projection that is new here, live and empty: its runner fills it from the log.
 
-    Safe when several processes start at once. Raises SchemaOutdated, naming the command that helps, when the live
-    generation of one is not what the code says; its tables stay as they are, for the release that made them.
+    Safe when several processes start at once. A live generation of another version stays as it is, for the release that
+    made it, and is none of this one's business. Raises SchemaOutdated when its version is the code's and its tables are
+    not.
     """
     generations = Generations(clock)
     faults: list[str] = []
@@ -29,7 +30,7 @@ async def prepare_projections(database: Database, projections: Iterable[type[Any
                 await Build(projection, 1, Inbox()).create(connection)
                 continue
             live = await generations.live(connection, projection.projection_name)
-            if live is None:
+            if live is None or live.version != projection.projection_version:
                 continue
             try:
                 check_shape(projection, live)

@@ -24,5 +24,9 @@ class RecordDecoder:
         if kind is not None and kind not in self._wanted:
             return None
         envelope = Envelope.from_headers(record.headers, time=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC))
-        event = self._types.decode(envelope, record.value)
+        return self.decode_data(envelope, record.value)
+
+    def decode_data(self, envelope: Envelope, data: bytes | None) -> ProjectedEvent | None:
+        """The same of a message whose envelope has been read already."""
+        event = self._types.decode(envelope, data)
         return None if event is None or type(event) not in self._wanted.values() else ProjectedEvent(envelope, event)

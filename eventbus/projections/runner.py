@@ -28,6 +28,7 @@ from eventbus.observability import EVENTS_DEAD_LETTERED, EVENTS_PROJECTED, EVENT
 from eventbus.projections.build import Build, ProjectedEvent
 from eventbus.projections.definition import AnyProjection, EventFailed
 from eventbus.projections.generations import Generations
+from eventbus.projections.pauses import ProjectionPaused, paused_words
 from eventbus.projections.records import RecordDecoder
 from eventbus.serialization.types import MessageTypes
 from eventbus.transport.port import IncomingRecord
@@ -90,7 +91,8 @@ class ProjectionRunner:
         clock: Clock | None = None,
     ) -> None:
         self._projection = projection
-        self._group_id = f"{service}.{projection.projection_name}"
+        # A group for each version: while two releases run, only the members of one of them can read.
+        self._group_id = f"{service}.{projection.projection_name}.v{projection.projection_version}"
         self._database = database
         self._decoder = RecordDecoder(projection, types)
         self._counters = counters if counters is not None else Counters()
@@ -116,7 +118,8 @@ class ProjectionRunner:
         """
         Takes the partition over, for the generation that is live; waits while a rebuild is switching.
 
-        Raises ForeignLog; SchemaOutdated when the live generation is of another version than this code.
+        Raises ForeignLog; SchemaOutdated when the live generation is of another version than this code;
+        ProjectionPaused.
         """
         while (checkpoint := await self._claim_live(log, start, end)) is None:  # noqa: ASYNC110
             await anyio.sleep(SWITCH_POLL_SECONDS)  # another process switches: there is no event to wait for
@@ -148,10 +151,12 @@ class ProjectionRunner:
     async def _claim_live(self, log: LogPartition, start: int, end: int) -> Checkpoint | None:
         """The live generation's checkpoint, claimed; None while a rebuild is switching."""
         async with self._database.transaction() as connection:
-            live, wait_seconds = await self._generations.hold_live(connection, self._projection)
-            if wait_seconds > 0:
+            hold = await self._generations.hold_live(connection, self._projection)
+            if hold.paused is not None:
+                raise ProjectionPaused(paused_words(hold.paused))
+            if hold.switching_seconds > 0:
                 return None
-            checkpoint = await self._checkpoints.claim(connection, self.name, live.generation, log)
+            checkpoint = await self._checkpoints.claim(connection, self.name, hold.live.generation, log)
             self._check(checkpoint, start, end)
             return checkpoint
 
