@@ -11,6 +11,7 @@ from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.log import Appended, PartitionLog
 from broker.storage.partition_checkpoints import CheckpointWrite
 from broker.storage.producer_state import ProducerState
+from broker.storage.progress import OpeningProgress
 from broker.storage.recovery import RecoveryReport
 from broker.storage.retention import DeletedSegment
 from broker.storage.slices import LogSlice
@@ -33,6 +34,7 @@ __all__ = [
     "FileSystem",
     "LogConfig",
     "LogSlice",
+    "OpeningProgress",
     "PartitionLog",
     "PendingFlush",
     "ProducerState",

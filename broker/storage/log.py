@@ -44,6 +44,7 @@ from broker.storage.leader_epochs import EpochEndOffset
 from broker.storage.names import PRODUCER_SNAPSHOT, offset_name
 from broker.storage.producer_snapshot import snapshot_bytes
 from broker.storage.producer_state import ProducerState
+from broker.storage.progress import OpeningProgress
 from broker.storage.reader import Reader
 from broker.storage.recovery import LoadedLog, completed_abort, load_log, replay
 from broker.storage.retention import DeletedSegment, expired_segments, rename_deleted
@@ -119,10 +120,11 @@ class PartitionLog:
         log_start_offset: int = 0,
         clean_offset: int = 0,
         disk: DiskHealth | None = None,
+        progress: OpeningProgress | None = None,
     ) -> "PartitionLog":
         """
         The log in *directory*, made when it is missing, recovered when the last stop was not *clean*. Logs of one data
-        directory share *disk*.
+        directory share *disk*; *progress* tells how far a recovery has come.
 
         Raises StorageError when the disk fails, or has damaged what was synced.
         """
@@ -135,6 +137,7 @@ class PartitionLog:
                 clean=clean,
                 recovery_point=recovery_point,
                 log_start_offset=log_start_offset,
+                progress=progress or OpeningProgress(clock, 1),
             )
         except OSError as error:
             raise StorageError(directory, error) from error

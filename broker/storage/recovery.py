@@ -38,6 +38,7 @@ from broker.storage.names import (
 )
 from broker.storage.producer_snapshot import UnsoundSnapshot, parse_snapshot
 from broker.storage.producer_state import Producers
+from broker.storage.progress import OpeningProgress
 from broker.storage.segment import Segment
 from broker.storage.segments import Segments
 from broker.storage.transaction_index import ENTRY_SIZE as TRANSACTION_ENTRY_SIZE
@@ -74,6 +75,7 @@ def load_log(
     clean: bool,
     recovery_point: int,
     log_start_offset: int,
+    progress: OpeningProgress,
 ) -> LoadedLog:
     """The log in *directory*, which is made when it is missing. Raises OSError, StorageError."""
     files.make_directory(directory)
@@ -84,7 +86,9 @@ def load_log(
         loaded = [Segment.load(directory, base_offset, files, interval) for base_offset in base_offsets]
         if config.compacts and not clean:
             loaded = _without_merged(loaded, files)
-        loaded, next_offset, report = _make_sound(loaded, files, clean=clean, recovery_point=recovery_point)
+        loaded, next_offset, report = _make_sound(
+            loaded, files, clean=clean, recovery_point=recovery_point, progress=progress
+        )
         _check_transaction_indexes(loaded, names, files, next_offset)
     else:
         loaded = [Segment.create(directory, log_start_offset, files, interval)]
@@ -268,10 +272,14 @@ def _end_of(segment: Segment) -> int:
 
 
 def _make_sound(
-    segments: list[Segment], files: FileSystem, *, clean: bool, recovery_point: int
+    segments: list[Segment], files: FileSystem, *, clean: bool, recovery_point: int, progress: OpeningProgress
 ) -> tuple[list[Segment], int, RecoveryReport]:
     report = RecoveryReport()
     next_offset = segments[0].base_offset
+    if not clean:
+        ends = (segment.base_offset for segment in segments[1:])
+        trusted = sum(segment.size for segment, end in zip(segments, ends, strict=False) if end <= recovery_point)
+        progress.begin(segments[0].directory, sum(segment.size for segment in segments) - trusted)
     for slot, segment in enumerate(segments):
         is_last = slot == len(segments) - 1
         end = None if is_last else segments[slot + 1].base_offset
@@ -285,7 +293,7 @@ def _make_sound(
             _save_missing_indexes(segment, files)
             next_offset = end
             continue
-        found = segment.recover()
+        found = segment.recover(progress.read)
         next_offset = found.next_offset
         report = RecoveryReport(
             report.batches + found.batches, report.bytes_read + found.bytes_read, report.bytes_cut + found.bytes_cut

@@ -9,7 +9,7 @@ Invariant   size is the end of the last whole batch; what lies behind it in the 
 Source      Kafka's LogSegment
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,8 +217,11 @@ class Segment:
         indexes[1].append_if_larger(self._max_timestamp, self._max_timestamp_offset)
         return indexes
 
-    def recover(self) -> Recovered:
-        """Reads every byte, cuts behind the last whole, valid batch, and rebuilds the indexes. Raises OSError."""
+    def recover(self, note_read: Callable[[int], None]) -> Recovered:
+        """
+        Reads every byte, cuts behind the last whole, valid batch, and rebuilds the indexes; *note_read* is told of the
+        bytes of each batch. Raises OSError.
+        """
         self._start_indexing()
         self.forget_transactions()
         file = self.file()
@@ -227,6 +230,7 @@ class Segment:
         for position, header in scan_valid_batches(file, size, self.base_offset):
             self._note(position, header.size, header.last_offset, header.max_timestamp)
             valid, batches, next_offset = position + header.size, batches + 1, header.next_offset
+            note_read(header.size)
         if valid < size:
             file.truncate(valid)
             # Or a loss of power brings the torn bytes back when the segment is sealed and trusted.

@@ -23,7 +23,7 @@ from broker.config import BrokerConfig, InvalidConfig, TopicConfig
 from broker.delayed import Purgatory
 from broker.errors import ErrorCode, KafkaError
 from broker.identifiers import TopicId, TopicPartition, new_topic_id
-from broker.storage import CheckpointWrite, DataDirectory, FileSystem, PartitionLog
+from broker.storage import CheckpointWrite, DataDirectory, FileSystem, OpeningProgress, PartitionLog
 from broker.storage.errors import StorageError
 from broker.storage.health import concerns_one_log
 from broker.storage.names import deleted_directory, is_deleted_directory
@@ -252,6 +252,7 @@ class Catalog:
             for name in self._files.names(self._directory.path)
             if is_deleted_directory(name)
         )
+        progress = OpeningProgress(self._clock, len(expected))
         for created in state.topics.values():
             try:
                 config = TopicConfig.parse(created.configs, self._config)
@@ -261,10 +262,12 @@ class Catalog:
             topic = Topic(created.name, created.id, created.configs, config, created.epoch)
             self._topics[topic.name] = topic
             self._by_id[topic.id] = topic
-            self._open_partitions(topic, created.partitions, fresh=False)
+            self._open_partitions(topic, created.partitions, fresh=False, progress=progress)
         self._log.rewrite(state)
 
-    def _open_partitions(self, topic: Topic, count: int, *, fresh: bool) -> None:
+    def _open_partitions(
+        self, topic: Topic, count: int, *, fresh: bool, progress: OpeningProgress | None = None
+    ) -> None:
         settings = log_config(topic.config, self._config)
         recovery_points = self._directory.recovery_points()
         log_starts = self._directory.log_start_offsets()
@@ -288,6 +291,7 @@ class Catalog:
                     log_start_offset=0 if fresh else log_starts.get(place, 0),
                     clean_offset=0 if fresh else clean_offsets.get(place, 0),
                     disk=self._directory.disk,
+                    progress=progress,
                 )
             except StorageError as error:
                 if fresh or not concerns_one_log(error):
@@ -302,6 +306,8 @@ class Catalog:
                         log.recovered.bytes_cut,
                         log.next_offset,
                     )
+            if progress is not None:
+                progress.opened()
             epoch = self._epoch - topic.created_epoch
             topic.partitions.append(Partition(topic.name, topic.id, index, log, epoch, self._parked))
 

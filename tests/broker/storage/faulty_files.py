@@ -50,6 +50,7 @@ class FaultyFileSystem:
         self.writes = 0
         self._disk = DiskFileSystem()
         self._root = Folder()
+        self._known: dict[Path, Folder] = {}
 
     # ---- the port
 
@@ -73,7 +74,10 @@ class FaultyFileSystem:
     def rename(self, source: Path, target: Path) -> None:
         self._refuse_changes(source)
         self._disk.rename(source, target)
-        self._folder(target.parent).names[target.name] = self._folder(source.parent).names.pop(source.name, Inode())
+        node = self._folder(source.parent).names.pop(source.name, Inode())
+        self._folder(target.parent).names[target.name] = node
+        if isinstance(node, Folder):
+            self._known.clear()
 
     def remove(self, path: Path) -> None:
         if path.exists():
@@ -90,6 +94,7 @@ class FaultyFileSystem:
     def remove_directory(self, path: Path) -> None:
         self._refuse_changes(path)
         self._disk.remove_directory(path)
+        self._known.clear()
         self._folder(path.parent).names.pop(path.name, None)
 
     def sync_directory(self, path: Path) -> None:
@@ -122,8 +127,12 @@ class FaultyFileSystem:
             else:
                 path.unlink()
         _restore(folder, directory, written, torn)
+        self._known.clear()
 
     def _folder(self, path: Path) -> Folder:
+        known = self._known.get(path)
+        if known is not None:
+            return known
         folder = self._root
         walked = Path(path.anchor)
         for part in path.relative_to(walked).parts:
@@ -136,6 +145,7 @@ class FaultyFileSystem:
                     folder.durable[part] = node
             assert isinstance(node, Folder)
             folder = node
+        self._known[path] = folder
         return folder
 
 
