@@ -186,7 +186,7 @@ class CommandBus:
             time=self._clock.now(),
             correlation_id=sent.correlation_id,
             causation_id=None if outer is None else outer.metadata.id,
-            traceparent=sent.traceparent,
+            traceparent=current_traceparent() or sent.traceparent,
         )
 
 
@@ -256,8 +256,8 @@ class Sent(Scope):
 
     @property
     def traceparent(self) -> str | None:
-        """Of the span that was current when it was sent; that of the outer message without one."""
-        return self._trace or current_traceparent() or (None if self.outer is None else self.outer.metadata.traceparent)
+        """Of the span that it was sent in, where spans are traced; the outer message's without one."""
+        return self._trace or (None if self.outer is None else self.outer.metadata.traceparent)
 
     def _make_metadata(self) -> Metadata:
         return self._bus.metadata(self)

@@ -32,7 +32,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 # The rows of a command share its time, and each has it twice.
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def time_to_text(time: datetime) -> str:
     """An aware time as SQLite holds it."""
     if time.tzinfo is UTC:

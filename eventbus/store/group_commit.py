@@ -6,12 +6,13 @@ the statement itself: a stream that is not as expected, or a command that was ha
 others of its group are committed. A group is what has come while the one before it was being written; nobody waits for
 a timer, and a lone caller has a group of its own.
 
-    PostgreSQL   one statement, one round trip: compare, and insert what has not been refused
+    PostgreSQL   one statement, one round trip: compare, and insert what has not been refused. Two groups may be on
+                 their way at a time: while the server writes one, callers make the other
     SQLite       one function on the writer's thread: compare, insert, commit
 
-A stream, or a command, is in a group once; who comes second waits for the next group, and is then compared with what
-the first has left. Another process's append that the statement cannot see yet is a violation of the primary key: the
-whole statement is run again, and sees it.
+A stream, or a command, is on its way once; who comes second waits until it is back, and is then compared with what the
+first has left. Another process's append that the statement cannot see yet is a violation of the primary key: the whole
+statement is run again, and sees it.
 """
 
 import asyncio
@@ -31,6 +32,9 @@ from eventbus.store.sqlite_writes import made_ready, write_on_sqlite
 from eventbus.store.writes import Refusal, Write
 
 _GROUP_MAX: Final = 500
+_GROUPS_MAX: Final = {"postgresql": 2, "sqlite": 1}
+# A statement costs as much as some ten rows: fewer than these are not shared out among groups.
+_SHARED_MIN: Final = 16
 _ATTEMPTS: Final = 5
 
 # Unique violation, and a deadlock with a transaction in which a handler writes other things too.
@@ -40,6 +44,7 @@ _RACES: Final = frozenset({"23505", "40P01"})
 @dataclass(slots=True, eq=False)
 class _Waiting:
     write: Write
+    names: Sequence[str]
     done: "asyncio.Future[None]"
     is_taken: bool = False
     is_settled: bool = False
@@ -61,7 +66,12 @@ class GroupCommit:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[_Waiting] = deque()
-        self._writing: asyncio.Task[None] | None = None
+        self._groups_max = _GROUPS_MAX[database.dialect]
+        # The loop itself holds its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers = 0
+        self._groups = 0
+        self._on_their_way: set[str] = set()
 
     async def commit(self, write: Write) -> None:
         """
@@ -69,11 +79,15 @@ class GroupCommit:
         DatabaseUnavailable. Cancellation takes back what is still waiting, and waits for what is being written.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(write, loop.create_future())
+        waiting = _Waiting(write, _names(write), loop.create_future())
         self._waiting.append(waiting)
-        if self._writing is None:
+        if self._writers < self._groups_max:
             # Of nobody's task group: the group's fate must not hang on the one caller that happened to be the first.
-            self._writing = loop.create_task(self._write_waiting())
+            # Counted here and not by its callback, which is late: callers that it has woken come back before.
+            self._writers += 1
+            task = loop.create_task(self._write_waiting())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             await waiting.done
         except asyncio.CancelledError:
@@ -87,27 +101,36 @@ class GroupCommit:
 
     async def _write_waiting(self) -> None:
         try:
-            while self._waiting:
-                await self._write(self._take())
+            while group := self._take():
+                names = {name for waiting in group for name in waiting.names}
+                self._on_their_way |= names
+                self._groups += 1
+                try:
+                    await self._write(group)
+                finally:
+                    self._groups -= 1
+                    self._on_their_way -= names
         finally:
-            self._writing = None
+            self._writers -= 1
 
     def _take(self) -> list[_Waiting]:
-        """The next group: no stream and no command twice. Who is left over keeps its place."""
+        """
+        The next group: no stream and no command twice, nor one that is on its way. Who is left over keeps its place.
+        """
+        count = len(self._waiting)
+        size = count if count < _SHARED_MIN else min(_GROUP_MAX, -(-count // (self._groups_max - self._groups)))
         group: list[_Waiting] = []
         left: list[_Waiting] = []
-        taken: set[str] = set()
-        while self._waiting and len(group) < _GROUP_MAX:
+        taken = set(self._on_their_way)
+        while self._waiting and len(group) < size:
             waiting = self._waiting.popleft()
-            names = [one.stream for one in waiting.write.appends]
-            names += [f"\0{command_id}" for command_id, _ in waiting.write.commands]
-            if taken.isdisjoint(names):
+            if taken.isdisjoint(waiting.names):
                 waiting.is_taken = True
                 group.append(waiting)
             else:
                 left.append(waiting)
             # Also of who is left over, so that nobody overtakes it.
-            taken.update(names)
+            taken.update(waiting.names)
         self._waiting.extendleft(reversed(left))
         return group
 
@@ -140,6 +163,12 @@ class GroupCommit:
                 for waiting, refusal in zip(group, refusals, strict=True):
                     waiting.settle(refusal)
                 return
+
+
+def _names(write: Write) -> Sequence[str]:
+    """What must not be on its way twice."""
+    streams = [one.stream for one in write.appends]
+    return [*streams, *(f"\0{command_id}" for command_id, _ in write.commands)] if write.commands else streams
 
 
 def _fail(group: Sequence[_Waiting], error: BaseException) -> None:

@@ -48,38 +48,47 @@ class GroupLoad:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[_Waiting] = deque()
-        self._loading: set[asyncio.Task[None]] = set()
+        # The loop itself holds its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loaders = 0
 
     async def load(self, stream: str, after_version: int) -> list[StoredEvent]:
         """The stream's committed events behind *after_version*, in order. Raises DatabaseUnavailable."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(stream, after_version, loop.create_future())
         self._waiting.append(waiting)
-        if len(self._loading) < _GROUPS_MAX:
+        if self._loaders < _GROUPS_MAX:
             # Of nobody's task group: who is cancelled must not take the others' rows away.
+            # Counted here and not by its callback, which is late: callers that it has woken come back before.
+            self._loaders += 1
             task = loop.create_task(self._load_waiting())
-            self._loading.add(task)
-            task.add_done_callback(self._loading.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return stored_events(await waiting.found)
 
     async def _load_waiting(self) -> None:
-        while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP_MAX))]
-            group = [waiting for waiting in group if not waiting.found.done()]
-            if not group:
-                continue
-            try:
-                results = await self._database.read(_direct(group))
-            except BaseException as error:
-                for waiting, own in zip(group, for_each(error, len(group)), strict=True):
-                    if not waiting.found.done():
-                        waiting.found.set_exception(own)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for waiting, rows in zip(group, results, strict=True):
-                    if not waiting.found.done():
-                        waiting.found.set_result(rows)
+        try:
+            while self._waiting:
+                group = [self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP_MAX))]
+                group = [waiting for waiting in group if not waiting.found.done()]
+                if group:
+                    await self._load(group)
+        finally:
+            self._loaders -= 1
+
+    async def _load(self, group: Sequence[_Waiting]) -> None:
+        try:
+            results = await self._database.read(_direct(group))
+        except BaseException as error:
+            for waiting, own in zip(group, for_each(error, len(group)), strict=True):
+                if not waiting.found.done():
+                    waiting.found.set_exception(own)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for waiting, rows in zip(group, results, strict=True):
+                if not waiting.found.done():
+                    waiting.found.set_result(rows)
 
 
 def _direct(group: Sequence[_Waiting]) -> Direct[list[Sequence[Row]]]:

@@ -4,19 +4,22 @@ Group commit on PostgreSQL: one statement compares and inserts, and is a transac
 An event and what is published of it have nearly all of their values in common, so they are given once, with the two
 that only the outbox has (headers and slot). Parameters cost more than rows here, so there are two forms:
 
-A group      an array a column, and the number of the write beside each row. Commands and snapshots are in the statement
-             when the group has any. PostgreSQL runs inserts of one statement from the last to the first: so commands,
-             events, snapshots, outbox, the order of `Transaction.flush`, and the two never deadlock
+A group      a text a column (see `_columns`), and the number of the write beside each row; commands and snapshots, an
+             array a column, when the group has any. PostgreSQL runs inserts of one statement from the last to the
+             first: so commands, events, snapshots, outbox, the order of `Transaction.flush`, and the two never deadlock
 A lone one   what a single caller has nearly always, a few events of one stream: a parameter a value
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, cast
+from uuid import uuid4
 
 from eventbus.database import PostgresqlDriver
 from eventbus.database.batches import BatchInsert, Value, arrays
 from eventbus.database.inbox import INSERT_COMMANDS, command_row
+from eventbus.database.times import time_to_text
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store.event_rows import COLUMNS, INSERT_EVENTS, NewRow, outbox_values
 from eventbus.store.snapshots import PUT_SNAPSHOTS, snapshot_values
@@ -38,6 +41,10 @@ _NEW_ROWS: Final = (
     "headers, slot, version, time FROM given_rows WHERE headers IS NOT NULL"
 )
 _NOT_PUBLISHED: Final = (None, None)
+_STREAM_TYPES: Final = ("integer", "text", "bigint")
+# The unit and the record separator of ASCII.
+_SEPARATOR: Final = "\x1f"
+_NULL: Final = "\x1e"
 
 
 async def write_on_postgresql(driver: PostgresqlDriver, writes: Sequence[Write]) -> list[Refusal | None]:
@@ -107,12 +114,8 @@ async def _write_group(driver: PostgresqlDriver, writes: Sequence[Write]) -> lis
     is_mixed = any(map(_is_mixed, writes))
     if is_mixed:
         rows = _in_their_places(rows, writes)
-    values: list[object] = [
-        [unit for unit, _ in appends],
-        [one.stream for _, one in appends],
-        [one.base for _, one in appends],
-        *(arrays(rows) if rows else [[] for _ in range(_WIDTH + 1 + is_mixed)]),
-    ]
+    streams = [(unit, one.stream, one.base) for unit, one in appends]
+    values = _parameters(streams, rows, is_mixed)
     if snapshots:
         values += arrays(snapshots)
     if commands:
@@ -138,14 +141,17 @@ def _in_their_places(rows: Sequence[tuple[Value, ...]], writes: Sequence[Write])
 
 @lru_cache
 def _group_statement(is_mixed: bool, has_commands: bool, has_snapshots: bool) -> str:
-    columns, kinds = f"{_NAMES}, {_PUBLISHED_NAMES}, unit", [*_TYPES, "integer"]
+    columns, kinds = f"{_NAMES}, {_PUBLISHED_NAMES}, unit", _row_types(is_mixed)
     new_rows = _NEW_ROWS
     if is_mixed:
         columns += ", place"
-        kinds.append("integer")
         new_rows += " ORDER BY place"
-    next_parameter = 4 + len(kinds)
-    given = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, start=4))
+    first = 3 + len(_STREAM_TYPES)
+    next_parameter = first + len(kinds)
+    streams, given = (
+        ", ".join(_as_array(number, kind) for number, kind in enumerate(types, start=number_of_first))
+        for types, number_of_first in ((_STREAM_TYPES, 3), (kinds, first))
+    )
     refused = "SELECT unit FROM streams WHERE expected <> actual"
     answers = "SELECT unit, stream, NULL AS receipt, expected, actual FROM streams WHERE expected <> actual"
     handled = ""
@@ -167,11 +173,75 @@ def _group_statement(is_mixed: bool, has_commands: bool, has_snapshots: bool) ->
     return f"""
         WITH streams AS MATERIALIZED (
             SELECT unit, stream, expected, {_ACTUAL}
-            FROM unnest($1::integer[], $2::text[], $3::bigint[]) AS given(unit, stream, expected)
+            FROM unnest({streams}) AS given(unit, stream, expected) WHERE unit IS NOT NULL
         ), {handled} refused AS MATERIALIZED ({refused}), given_rows AS MATERIALIZED (
-            SELECT * FROM unnest({given}) AS given({columns}) WHERE {_ACCEPTED}
+            SELECT * FROM unnest({given}) AS given({columns})
+            WHERE unit IS NOT NULL AND {_ACCEPTED}
         ), {", ".join(inserts)} {answers}
     """  # noqa: S608 (our own words)
+
+
+def _row_types(is_mixed: bool) -> Sequence[str]:
+    """Of the columns of `given_rows`: the event's, the outbox's own, the write's number and, if need be, the place."""
+    return (*_TYPES, "integer", "integer") if is_mixed else (*_TYPES, "integer")
+
+
+def _as_array(number: int, kind: str) -> str:
+    """The array that a parameter of `_columns` stands for."""
+    if kind == "bytea":
+        return f"${number}::bytea[]"
+    values = f"string_to_array(${number}::text, $1::text, $2::text)"
+    return values if kind == "text" else f"{values}::{kind}[]"
+
+
+def _parameters(
+    streams: Sequence[tuple[Value, ...]], rows: Sequence[tuple[Value, ...]], is_mixed: bool
+) -> list[object]:
+    separator, null = _SEPARATOR, _NULL
+    while True:
+        values: list[object] = [separator, null]
+        try:
+            values += _columns(streams, _STREAM_TYPES, separator, null)
+            values += _columns(rows, _row_types(is_mixed), separator, null)
+        except _Ambiguous:
+            # Somebody has control characters in an id.
+            separator, null = f"{_SEPARATOR}{uuid4().hex}", f"{_NULL}{uuid4().hex}"
+        else:
+            return values
+
+
+def _columns(rows: Sequence[tuple[Value, ...]], kinds: Sequence[str], separator: str, null: str) -> list[object]:
+    """
+    Each column as one text, its values with *separator* between them. asyncpg asks of each element of an array whether
+    it is an array itself, which took a fifth of a command; this way it sees a value a column. Only data stay an array.
+
+    Behind the last value there is a null: without it, one empty text would be no value at all.
+    """
+    if not rows:
+        return [[] if kind == "bytea" else "" for kind in kinds]
+    return [
+        column if kind == "bytea" else _joined(column, kind, separator, null)
+        for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)
+    ]
+
+
+def _joined(column: Sequence[Value], kind: str, separator: str, null: str) -> str:
+    if kind == "timestamptz":
+        texts = list(map(time_to_text, cast("Sequence[datetime]", column)))
+    elif kind != "text":
+        texts = [null if value is None else str(value) for value in column]
+    elif None in column:
+        texts = [null if value is None else cast("str", value) for value in column]
+    else:
+        texts = list(cast("Sequence[str]", column))
+    text = separator.join([*texts, null])
+    if text.count(separator) != len(texts) or text.count(null) != 1 + column.count(None):
+        raise _Ambiguous
+    return text
+
+
+class _Ambiguous(Exception):
+    """A value has the separator, or what stands for null, in it."""
 
 
 def _of_units(insert: BatchInsert, first_parameter: int) -> str:
