@@ -54,6 +54,10 @@ class Filling:
         """The build's checkpoints as they are now."""
         return self._claimed
 
+    def adopt(self, partition: TopicPartition, checkpoint: Checkpoint) -> None:
+        """A partition that was not there when this began."""
+        self._claimed[partition] = checkpoint
+
     def position(self, partition: TopicPartition) -> int:
         """The first offset that is not applied; a partition begins at 0, or it could not be rebuilt."""
         return self._claimed[partition].next_offset or 0

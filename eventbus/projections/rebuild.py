@@ -180,7 +180,7 @@ class Rebuild:
             work = await self._read_store(work)
         if self._switches:
             return await self._takeover.run(work)
-        await self._takeover.approach(work)
+        await work.filling.fill(await self._takeover.approach(work))
         async with self._database.transaction() as connection:
             await self._generations.keep_built(connection, work.generation)
         async with self._database.reading() as connection:

@@ -147,12 +147,11 @@ class StoreFilling:
         self.scan = scan
 
     async def _is_alone(self) -> bool:
-        log = await LogView.of(self._transport, self._projection)
         name = self._projection.projection_name
         async with self._database.reading() as connection:
             live = await self._generations.live(connection, name)
             rows = [] if live is None else await Checkpoints().read(connection, name, live.generation)
-        return log.is_foreign_to(rows)
+        return (await LogView.of(self._transport, self._projection)).is_foreign_to(rows)
 
     async def _relayed(self) -> None:
         columns, topics = outbox.c, self._projection.projection_topics

@@ -129,15 +129,17 @@ class Takeover:
             "longer lease"
         )
 
-    async def approach(self, work: Work) -> None:
-        """Fills up to the live checkpoints, until they are near."""
+    async def approach(self, work: Work) -> Mapping[TopicPartition, int]:
+        """Fills up to the live checkpoints, until they are near; answers where they are then."""
         while True:
             self.phase = "building"
-            log = await LogView.of(self._transport, self._projection)
             async with self._database.reading() as connection:
                 live = self._live(await self._generations.live(connection, self._name))
                 rows = await self._checkpoints.read(connection, self._name, live.generation)
+            # After the checkpoints: one that lies behind the log's end has to mean that the log is another one.
+            log = await LogView.of(self._transport, self._projection)
             marks = self._marks(live, rows, log)
+            await self._claim_added(work, log)
             self._total = sum(marks.values())
             if any(mark < work.at_least(partition) for partition, mark in marks.items()):
                 if not work.floor:
@@ -149,24 +151,37 @@ class Takeover:
                 continue
             self.tell(work)
             if sum(mark - work.filling.position(partition) for partition, mark in marks.items()) <= SWITCH_BELOW:
-                return
+                return marks
             await work.filling.fill(marks)
+
+    async def _claim_added(self, work: Work, log: LogView) -> None:
+        """Partitions that a topic has got since it was begun."""
+        for partition in log.partitions.keys() - work.filling.claimed.keys():
+            async with self._database.transaction() as connection:
+                place = log.partitions[partition]
+                work.filling.adopt(
+                    partition,
+                    await self._checkpoints.claim(connection, self._name, work.generation.generation, place),
+                )
 
     async def _switch(self, work: Work) -> RebuildResult:
         """Steps 2 to 4. Raises CheckpointFenced when a live runner has taken over meanwhile."""
-        row, log = work.generation, await LogView.of(self._transport, self._projection)
+        row = work.generation
         work.lease.state = self.phase = "switching"
         async with self._database.transaction() as connection:
             await self._generations.renew(connection, row, "switching", work.lease.seconds)
             live = self._live(await self._generations.live(connection, self._name))
             rows = await self._checkpoints.read(connection, self._name, live.generation)
             stopped = [await self._checkpoints.claim(connection, self._name, live.generation, one.log) for one in rows]
+        log = await LogView.of(self._transport, self._projection)
         marks = self._marks(live, stopped, log)
+        if marks.keys() - work.filling.claimed.keys():
+            raise CheckpointFenced(f"{self._name!r}: partitions were added")
         self._total = sum(marks.values())
         self._refuse_beyond(work, marks)
         await work.filling.fill(marks)
         rows_compared = self._compared and live.version == row.version and not log.is_foreign_to(stopped)
-        tables = await self._compare(work, live, stopped, rows=rows_compared)
+        tables = await self.compare_with_live(work, live, stopped, rows=rows_compared)
         async with self._database.transaction() as connection:
             await self._generations.renew(connection, row, "switching", work.lease.seconds)
             for checkpoint in stopped:
@@ -178,7 +193,7 @@ class Takeover:
             self._name, row.generation, row.version, False, True, marks, tables, rows_compared, seconds=0.0
         )
 
-    async def _compare(
+    async def compare_with_live(
         self, work: Work, live: Generation, stopped: Sequence[Checkpoint], *, rows: bool
     ) -> list[TableComparison]:
         """Raises CheckpointFenced when the live generation is not at V any more, RebuildRefused when rows differ."""

@@ -164,7 +164,7 @@ async def test_orders_that_arrive_during_a_rebuild_are_in_the_new_generation(pre
         results += [await rebuild(log, prepared).run() for _ in range(2)]
         await anyio.sleep(0.1)
         done.set()
-    assert [result.generation for result in results] == [2, 3]
+    assert [(result.generation, result.rows_compared) for result in results] == [(2, True), (3, True)]
     expected = OrderSummaries.fold(
         event
         for records in log.partitions
@@ -327,7 +327,7 @@ async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_ag
         append_order(log, 50)
         await feeder.feed()
 
-    compare = Takeover._compare
+    compare = Takeover.compare_with_live
 
     async def interrupted(
         self: Takeover, work: Work, live: Generation, stopped: Sequence[Checkpoint], *, rows: bool
@@ -341,7 +341,7 @@ async def test_a_runner_that_takes_over_during_a_switch_makes_the_rebuild_try_ag
             await take_over()
         return found
 
-    monkeypatch.setattr(Takeover, "_compare", interrupted)
+    monkeypatch.setattr(Takeover, "compare_with_live", interrupted)
     result = await rebuild(log, prepared).run()
     assert taken_at
     assert list(result.positions.values()) == [len(records) for records in log.partitions]

@@ -19,7 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from eventbus import Application, EventBusError
-from eventbus.projections import Rebuild, filling, rebuild
+from eventbus.projections import Rebuild, filling, takeover
 from eventbus.projections.progress import RebuildProgress
 from tests.crash import accounts
 from tests.crash.kill_points import KillPlan, arm
@@ -111,7 +111,7 @@ class _Service:
     async def _rebuild(self, projection: str) -> None:
         # Small steps, so that a log of some hundred events has a 30 % and a 70 %.
         filling.RECORDS_A_TRANSACTION = REBUILD_BATCH
-        rebuild.SWITCH_BELOW = REBUILD_BATCH
+        takeover.SWITCH_BELOW = REBUILD_BATCH
         chosen = next(one for one in self._app.projections if one.projection_name == projection)
         async with self._app.connected() as connection:
             result = await Rebuild(
