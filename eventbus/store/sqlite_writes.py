@@ -5,8 +5,9 @@ What can be made ready is made ready before, on the event loop: both threads sha
 writer's does there it does while it holds the database.
 """
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,14 @@ from eventbus.store.snapshots import PUT_SNAPSHOTS, snapshot_values
 from eventbus.store.writes import CommandRepeated, Refusal, Write
 
 _VERSION: Final = "SELECT coalesce(max(version), 0) FROM eventbus_events WHERE stream = ?"
-_RECEIPT: Final = "SELECT receipt FROM eventbus_commands WHERE command_id = ?"
+# Of a JSON object of streams and the versions that they are expected at, those that are at others.
+_MOVED: Final = (
+    "SELECT stream, actual FROM (SELECT key AS stream, value AS expected, coalesce((SELECT max(version) "
+    "FROM eventbus_events WHERE stream = key), 0) AS actual FROM json_each(?)) WHERE actual <> expected"
+)
+_RECEIPTS: Final = (
+    "SELECT command_id, receipt FROM eventbus_commands WHERE command_id IN (SELECT value FROM json_each(?))"
+)
 
 _Values = tuple[str | int | bytes | None, ...]
 
@@ -46,7 +54,7 @@ def made_ready(writes: Sequence[Write]) -> list[ReadyWrite]:
 
 def write_on_sqlite(database: sqlite3.Connection, ready: Sequence[ReadyWrite]) -> list[Refusal | None]:
     """Write all that is not refused; for each write its refusal, or None."""
-    refusals = [_refusal(database, one.write) for one in ready]
+    refusals = _refusals(database, [one.write for one in ready])
     accepted = [one for one, refusal in zip(ready, refusals, strict=True) if refusal is None]
     for statement, rows in (
         (INSERT_EVENTS.sqlite, [row for one in accepted for row in one.events]),
@@ -67,15 +75,33 @@ def write_on_sqlite(database: sqlite3.Connection, ready: Sequence[ReadyWrite]) -
     return refusals
 
 
-def _refusal(database: sqlite3.Connection, write: Write) -> Refusal | None:
+def _refusals(database: sqlite3.Connection, writes: Sequence[Write]) -> list[Refusal | None]:
+    """By one statement a table, whatever the number of writes: each gives the interpreter up and waits for it again."""
+    expected = {one.stream: one.base for write in writes for one in write.appends}
+    moved = _moved(database, expected)
+    ids = [command_id for write in writes for command_id, _ in write.commands]
+    receipts: dict[str, str] = dict(database.execute(_RECEIPTS, (json.dumps(ids),))) if ids else {}
+    if not moved and not receipts:
+        return [None] * len(writes)
+    return [_refusal(write, moved, receipts) for write in writes]
+
+
+def _moved(database: sqlite3.Connection, expected: Mapping[str, int]) -> dict[str, int]:
+    """The actual versions of streams that are not where they are expected."""
+    if len(expected) == 1:
+        ((stream, base),) = expected.items()
+        actual: int = database.execute(_VERSION, (stream,)).fetchone()[0]
+        return {} if actual == base else {stream: actual}
+    return dict(database.execute(_MOVED, (json.dumps(expected),))) if expected else {}
+
+
+def _refusal(write: Write, moved: Mapping[str, int], receipts: Mapping[str, str]) -> Refusal | None:
     for command_id, _ in write.commands:
-        found = database.execute(_RECEIPT, (command_id,)).fetchone()
-        if found is not None:
-            return CommandRepeated(command_id, found[0])
+        if command_id in receipts:
+            return CommandRepeated(command_id, receipts[command_id])
     for one in write.appends:
-        actual: int = database.execute(_VERSION, (one.stream,)).fetchone()[0]
-        if actual != one.base:
-            return ConcurrencyConflict(one.stream, one.base, actual)
+        if one.stream in moved:
+            return ConcurrencyConflict(one.stream, one.base, moved[one.stream])
     return None
 
 
