@@ -3,6 +3,8 @@ One slot of the outbox: the rounds that bring its rows into the log while its le
 
 Taking over  lease → take the slot's transactional id over in the log → make sure that the lease is still held. Whoever
              takes the lease after that takes the id after that too: this producer is fenced then, and publishes nothing
+Fenced       make sure that the lease is held before taking the id over again: one that wakes up too late is not to
+             fence its successor in turn
 One round    claim rows in order → publish them as one transaction of the log → delete those that are committed, leaving
              their positions for receipts, in one transaction of the database that the lease's epoch fences
 Again        a relay that dies between the log's commit and the delete leaves the rows to the next one, which publishes
@@ -95,9 +97,12 @@ class RelaySlot:
 
     async def _rounds(self, producer: TransactionalProducer) -> None:
         pauses = Backoff(0.1, 5.0)
-        is_taken = False
+        is_taken = is_fenced = False
         while not self.stopping:
             try:
+                if is_fenced:
+                    await self._write_blocked(())
+                    is_fenced = False
                 if not is_taken:
                     await self._take_over(producer)
                     is_taken = True
@@ -109,7 +114,7 @@ class RelaySlot:
                 continue
             except ProducerFenced as error:
                 # By whoever holds the slot now; or the log has lost or timed out what it knew of this producer.
-                is_taken = False
+                is_taken, is_fenced = False, True
                 _log.warning("relay: slot %d: %s", self.number, error)
                 await self.woken.wait(pauses.next())
                 continue

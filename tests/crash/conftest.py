@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.databases import database_url, sqlite_template
 from tests.crash.driver import Crash
+from tests.crash.outbox_driver import Ledger
+from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.postgres import postgres_server, postgres_url
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_template"]
 
 
 @pytest.fixture
@@ -35,3 +38,16 @@ def crash_on_postgresql(tmp_path: Path, seed: int, postgres_url: str) -> Iterato
     crash = Crash(tmp_path, postgres_url, seed)
     with crash.kept():
         yield crash
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """A broker that nobody kills, for tests that have a topic each."""
+    with running_broker(tmp_path_factory.mktemp("outbox") / "broker") as broker:
+        yield broker
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, database_url: str, shared_broker: BrokerProcess, seed: int) -> Ledger:
+    """Once on SQLite, once on PostgreSQL."""
+    return Ledger(tmp_path, database_url, shared_broker.bootstrap, seed)

@@ -29,8 +29,8 @@ RESTS_SECONDS_MAX: Final = 30.0
 SETTLED_SECONDS: Final = 0.8
 _PAUSE_SECONDS: Final = 0.02
 
-_forks: Final = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["pytest", "tests.crash.service"])
+forks: Final = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["pytest", "tests.crash.service", "tests.crash.outbox_process"])
 
 
 class Crash:
@@ -160,8 +160,8 @@ class Service:
         self._crash = crash
         self._plan = plan
         self._kills_before = len(crash.kills())
-        self._pipe, theirs = _forks.Pipe()
-        self._process = _forks.Process(target=main, args=(crash.settings, plan, theirs), daemon=True)
+        self._pipe, theirs = forks.Pipe()
+        self._process = forks.Process(target=main, args=(crash.settings, plan, theirs), daemon=True)
         self._process.start()
         theirs.close()
         self._partitions: list[list[int]] = []

@@ -7,15 +7,17 @@ has not been where it says, and fails.
 """
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Final
 
 import anyio
 
-from eventbus.database import DeadLetters, Inbox, Outbox
+from eventbus.database import DeadLetters, Inbox, Outbox, SlotLeases
 from eventbus.delivery import EventDelivery
 from eventbus.handlers import Invocation
 from eventbus.projections import ProjectionRunner
@@ -24,6 +26,10 @@ from eventbus.projections.row_table import RowTable
 from eventbus.transport.kafka.transactions import KafkaTransactionalProducer
 
 AsyncMethod = Callable[..., Awaitable[object]]
+Method = Callable[..., object]
+_THREAD_SECONDS: Final = 0.01
+"""Longer than a client waits for more records before it sends those that it has."""
+
 Counts = Callable[[tuple[object, ...], object], bool]
 """Whether a call counts, by its arguments (self first) and its result; before the call there is none."""
 
@@ -61,6 +67,12 @@ class Trigger:
             await anyio.sleep(self._plan.settled_seconds)
         self.reached(detail)
 
+    def come_to_in_thread(self) -> None:
+        """The same in a thread, and long enough for a client to send what it has."""
+        if self._seen + 1 == self._plan.occurrence:
+            time.sleep(max(_THREAD_SECONDS, self._plan.settled_seconds))
+        self.reached()
+
     def reached(self, detail: str = "") -> None:
         self._seen += 1
         if self._seen != self._plan.occurrence:
@@ -83,8 +95,11 @@ class Place:
 
     def arm(self, trigger: Trigger) -> None:
         """Wraps the method in this process."""
-        original: AsyncMethod = getattr(self.owner, self.method)
+        original = getattr(self.owner, self.method)
+        wrapped = self._async(original, trigger) if iscoroutinefunction(original) else self._plain(original, trigger)
+        setattr(self.owner, self.method, wrapped)
 
+    def _async(self, original: AsyncMethod, trigger: Trigger) -> AsyncMethod:
         async def wrapped(*arguments: object, **options: object) -> object:
             if self.before and self.counts(arguments, None):
                 await trigger.come_to()
@@ -93,7 +108,18 @@ class Place:
                 await trigger.come_to(f"behind {len(result)}" if isinstance(result, list) else "")
             return result
 
-        setattr(self.owner, self.method, wrapped)
+        return wrapped
+
+    def _plain(self, original: Method, trigger: Trigger) -> Method:
+        """Of a method in a thread of its own, where nobody else can be waited for."""
+
+        def wrapped(*arguments: object, **options: object) -> object:
+            result = original(*arguments, **options)
+            if self.counts(arguments, result):
+                trigger.come_to_in_thread()
+            return result
+
+        return wrapped
 
 
 def _is_of(handler: str) -> Counts:
@@ -109,6 +135,10 @@ def _has(index: int) -> Counts:
     return lambda arguments, _: bool(arguments[index])
 
 
+def _always(*_: object) -> bool:
+    return True
+
+
 def _result(_: tuple[object, ...], result: object) -> bool:
     return bool(result)
 
@@ -116,8 +146,13 @@ def _result(_: tuple[object, ...], result: object) -> bool:
 PLACES: Final = {
     "command decided, nothing committed": [Place(Outbox, "add", _has(2))],
     "committed, not published": [Place(Outbox, "claim", _result)],
+    "about to be published": [Place(KafkaTransactionalProducer, "publish", _has(1), before=True)],
+    "written, the log's transaction open": [Place(KafkaTransactionalProducer, "_queue", _always)],
     "published, not deleted": [Place(KafkaTransactionalProducer, "publish", _result)],
     "deleted, not committed": [Place(Outbox, "delete", _has(4))],
+    "slot leased, not taken over in the log": [Place(SlotLeases, "acquire", _result)],
+    "slot taken over in the log, lease not renewed": [Place(KafkaTransactionalProducer, "take_over", _always)],
+    "lease renewed, not committed": [Place(SlotLeases, "renew", _result)],
     "message admitted, not handled": [Place(Inbox, "admit", _result)],
     "in the middle of a batch of handlers": [Place(Invocation, "__call__", _is_of("take_effect"))],
     "in the dead letters, not committed": [Place(DeadLetters, "add", _has(2))],

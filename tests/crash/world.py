@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
+
+from tests.crash.log_reader import LOG_SECONDS_MAX, headers_of, place_of, read_messages
 
 TOPICS: Final = ("accounts", "audits")
-_LOG_SECONDS_MAX: Final = 20.0
 
 Row = tuple[object, ...]
 
@@ -103,7 +104,7 @@ def end_transactions(bootstrap: str, transactional_ids: Sequence[str]) -> None:
 
     def end(transactional_id: str) -> None:
         Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id}).init_transactions(
-            _LOG_SECONDS_MAX
+            LOG_SECONDS_MAX
         )
 
     with ThreadPoolExecutor() as threads:
@@ -113,44 +114,22 @@ def end_transactions(bootstrap: str, transactional_ids: Sequence[str]) -> None:
 
 def read_log(bootstrap: str) -> tuple[list[LogRecord], dict[tuple[str, int], int]]:
     """Every record of the topics, by partition and offset, and where the partitions end."""
-    options = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False}
-    # A partition's end is told by an empty answer, and the broker waits this long with one.
-    with closing(Consumer({**options, "enable.partition.eof": True, "fetch.wait.max.ms": 10})) as consumer:
-        topics = consumer.list_topics(timeout=_LOG_SECONDS_MAX).topics
-        partitions = [(topic, number) for topic in TOPICS if topic in topics for number in topics[topic].partitions]
-        ends: dict[tuple[str, int], int] = {}
-        for topic, number in partitions:
-            _, ends[topic, number] = consumer.get_watermark_offsets(
-                TopicPartition(topic, number), timeout=_LOG_SECONDS_MAX
+    messages, ends = read_messages(bootstrap, TOPICS)
+    found: list[LogRecord] = []
+    for message in messages:
+        headers = headers_of(message)
+        found.append(
+            LogRecord(
+                *place_of(message),
+                (message.key() or b"").decode(),
+                headers["ce_id"],
+                headers["ce_type"],
+                headers["ce_stream"],
+                int(headers["ce_streamversion"]),
+                (message.value() or b"").decode(),
             )
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in partitions])
-        open_partitions = {place for place, end in ends.items() if end > 0}
-        found: list[LogRecord] = []
-        while open_partitions:
-            message = consumer.poll(_LOG_SECONDS_MAX)
-            assert message is not None, f"the log gave nothing for {_LOG_SECONDS_MAX:g} s, {open_partitions} unread"
-            place = (message.topic() or "", message.partition() or 0)
-            if message.error() is not None:
-                open_partitions.discard(place)
-                continue
-            headers = {
-                name: value.decode()
-                for name, value in dict(message.headers() or []).items()
-                if isinstance(value, bytes)
-            }
-            found.append(
-                LogRecord(
-                    *place,
-                    message.offset() or 0,
-                    (message.key() or b"").decode(),
-                    headers["ce_id"],
-                    headers["ce_type"],
-                    headers["ce_stream"],
-                    int(headers["ce_streamversion"]),
-                    (message.value() or b"").decode(),
-                )
-            )
-    return sorted(found, key=lambda record: (record.topic, record.partition, record.offset)), ends
+        )
+    return found, ends
 
 
 _QUERIES: Final = {

@@ -1,0 +1,44 @@
+"""The log as confluent-kafka's consumer reads it, from its first offset to its end, committed records only."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+
+LOG_SECONDS_MAX: Final = 20.0
+
+
+def read_messages(bootstrap: str, topics: Sequence[str]) -> tuple[list[Message], dict[tuple[str, int], int]]:
+    """Every record of those of *topics* that are there, by topic, partition and offset, and where each ends."""
+    options = {"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False}
+    # A partition's end is told by an empty answer, and the broker waits this long with one.
+    with closing(Consumer({**options, "enable.partition.eof": True, "fetch.wait.max.ms": 10})) as consumer:
+        there = consumer.list_topics(timeout=LOG_SECONDS_MAX).topics
+        partitions = [(topic, number) for topic in topics if topic in there for number in there[topic].partitions]
+        ends: dict[tuple[str, int], int] = {}
+        for topic, number in partitions:
+            _, ends[topic, number] = consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=LOG_SECONDS_MAX
+            )
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for topic, number in partitions])
+        open_partitions = {place for place, end in ends.items() if end > 0}
+        found: list[Message] = []
+        while open_partitions:
+            message = consumer.poll(LOG_SECONDS_MAX)
+            assert message is not None, f"the log gave nothing for {LOG_SECONDS_MAX:g} s, {open_partitions} unread"
+            if message.error() is not None:
+                open_partitions.discard(place_of(message)[:2])
+            else:
+                found.append(message)
+    return sorted(found, key=place_of), ends
+
+
+def place_of(message: Message) -> tuple[str, int, int]:
+    """Topic, partition, offset."""
+    return message.topic() or "", message.partition() or 0, message.offset() or 0
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    """The headers that have a value, as text."""
+    return {name: value.decode() for name, value in dict(message.headers() or []).items() if isinstance(value, bytes)}
