@@ -42,6 +42,8 @@ COMMANDS = {
     "groups": "list, describe with lag, reset offsets, delete",
     "configs": "show, set, unset",
     "transactions": "list, describe, abort",
+    "inspect": "show segments, indexes and producer snapshots, offline",
+    "recover": "recover a data directory offline, or tell what recovery would do",
 }
 
 

@@ -99,7 +99,9 @@ class _Reading:
             consumer.close()
 
     def _turn(self, consumer: Consumer, left: set[int]) -> Iterator[ReadRecord]:
-        for message in consumer.consume(_MESSAGES_A_TURN, _POLL_SECONDS):
+        first = consumer.poll(_POLL_SECONDS)
+        # consume() alone would wait until it has them all.
+        for message in () if first is None else (first, *consumer.consume(_MESSAGES_A_TURN, 0)):
             number = message.partition()
             error = message.error()
             if error is not None:

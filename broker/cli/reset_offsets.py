@@ -18,6 +18,7 @@ Shift = int
 
 
 def reset_offsets(parsed: Namespace) -> int:
+    target = _target(parsed)
     cluster = cluster_of(parsed)
     name: str = parsed.group
     # A group that is not there yet may be given its first offsets.
@@ -26,7 +27,6 @@ def reset_offsets(parsed: Namespace) -> int:
     partitions = _partitions(cluster, parsed, committed)
     if not partitions:
         raise Refused(f"group {name!r} has committed nothing at {cluster.bootstrap}; name the topics with --topic")
-    target = _target(parsed)
     wanted = _shifted(cluster, partitions, committed, target) if isinstance(target, Shift) else None
     offsets = resolve(cluster, partitions, target) if wanted is None and not isinstance(target, Shift) else wanted or {}
     executes: bool = parsed.execute
