@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,18 @@ class BrokerProcess:
     One data directory and the broker that serves it.
 
     The first start takes a free port; every later one takes the same, as a broker that comes back does. Log lines are
-    kept in `log_file`.
+    kept in `log_file`. `command` is what takes the arguments of `broker`.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, port: int = 0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        port: int = 0,
+        command: Sequence[str] = (sys.executable, "-m", "broker"),
+    ) -> None:
         self.data_dir = data_dir
+        self._command = tuple(command)
         self.arguments = arguments
         self.port = port
         self.host = "127.0.0.1"
@@ -49,7 +56,7 @@ class BrokerProcess:
         """Returns when clients can connect."""
         assert self._process is None, "it runs already"
         self._ready_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "broker", "serve", "--data-dir", str(self.data_dir)]
+        command = [*self._command, "serve", "--data-dir", str(self.data_dir)]
         command += ["--listen", f"{self.host}:{self.port}", "--ready-file", str(self._ready_file), *self.arguments]
         began = time.monotonic()
         with self.log_file.open("ab") as log:
@@ -81,6 +88,10 @@ class BrokerProcess:
     def freeze(self) -> None:
         """SIGSTOP: connections stay open, nothing is answered."""
         os.kill(self.pid, signal.SIGSTOP)
+
+    def clean(self) -> None:
+        """SIGUSR1: retention and compaction now."""
+        os.kill(self.pid, signal.SIGUSR1)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
