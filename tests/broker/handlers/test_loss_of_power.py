@@ -22,6 +22,7 @@ from tests.broker.handlers.test_offline_partitions import list_offset
 from tests.broker.handlers.test_produce_and_fetch import produce
 from tests.broker.storage.faulty_files import FaultyFileSystem
 from tests.broker.transactions.reader import TransactionalProducer, committed_values
+from tests.crash.cycles import cycles
 
 # "t" answers when the bytes are on the disk, as the coordinators' topics do; "cached" does not.
 SETTINGS = {"log.flush.before.ack": "true"}
@@ -199,6 +200,6 @@ def list_offset_of(broker: InProcessBroker, place: tuple[str, int]) -> int:
 
 
 BrokerMachine.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=cycles(12), stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 test_what_was_acknowledged_survives_everything = BrokerMachine.TestCase

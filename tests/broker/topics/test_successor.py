@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 from broker.server.background import Checkpoints
 from tests.broker.handlers.conftest import HeldBackground, InProcessBroker, batch
+from tests.broker.storage.faulty_files import FaultyFileSystem
 
 
 def end_after_a_crash(data_dir: Path, broker: InProcessBroker) -> tuple[int, int]:
@@ -58,6 +60,28 @@ def test_a_successor_that_is_made_after_a_restart_has_nothing_of_its_predecessor
     begin_again(broker)
     append(broker, 3)
     assert end_after_a_crash(tmp_path / "data", broker) == (0, 3)
+
+
+def test_a_successor_has_nothing_of_its_predecessor_after_a_loss_of_power(tmp_path: Path) -> None:
+    """Whatever part of the renamed directories reached the disk: the new topic is empty, or has its own records."""
+    for seed in range(40):
+        data_dir = tmp_path / str(seed) / "data"
+        files = FaultyFileSystem()
+        broker = InProcessBroker(data_dir, files=files)
+        broker.state.catalog.create("t", 1, {"flush.before.ack": "true"})
+        append(broker, 10)
+        topic = broker.state.catalog.find("t")
+        assert topic is not None
+        topic.partitions[0].log.flush()
+        begin_again(broker)
+        broker.state.catalog.close(clean=False)
+        broker.directory.close(clean=False)
+        files.power_loss(data_dir, Random(seed))
+        again = InProcessBroker(data_dir, files=files)
+        topic = again.state.catalog.find("t")
+        assert topic is not None
+        assert topic.partitions[0].log.next_offset == 0
+        again.close()
 
 
 def test_a_checkpoint_that_is_still_being_written_does_not_outlive_the_topic(tmp_path: Path) -> None:
