@@ -25,7 +25,7 @@ from typing import Final
 import anyio
 
 from eventbus.database import Database, Direct
-from eventbus.errors import EventBusError
+from eventbus.errors import ConcurrencyConflict, EventBusError
 from eventbus.store.failures import for_each
 from eventbus.store.postgresql_writes import write_on_postgresql
 from eventbus.store.sqlite_writes import made_ready, write_on_sqlite
@@ -36,6 +36,8 @@ _GROUPS_MAX: Final = {"postgresql": 2, "sqlite": 1}
 # A statement costs as much as some ten rows: fewer than these are not shared out among groups.
 _SHARED_MIN: Final = 16
 _ATTEMPTS: Final = 5
+# An append that any version will do for loses the race to other processes only so often.
+_SIGHTINGS: Final = 20
 
 # Unique violation, and a deadlock with a transaction in which a handler writes other things too.
 _RACES: Final = frozenset({"23505", "40P01"})
@@ -48,6 +50,16 @@ class _Waiting:
     done: "asyncio.Future[None]"
     is_taken: bool = False
     is_settled: bool = False
+
+    def is_settled_by(self, refusal: Refusal | None, *, may_go_on: bool) -> bool:
+        """Tell the caller; or keep it waiting, where the refusal is but the answer to where a stream is."""
+        if may_go_on and isinstance(refusal, ConcurrencyConflict) and refusal.actual is not None:
+            write = self.write.seen(refusal.stream, refusal.actual)
+            if write is not None:
+                self.write = write
+                return False
+        self.settle(refusal if refusal is None else self.write.in_its_words(refusal))
+        return True
 
     def settle(self, error: BaseException | None) -> None:
         """Tell the caller what became of it."""
@@ -142,27 +154,32 @@ class GroupCommit:
         )
 
     async def _write(self, group: Sequence[_Waiting]) -> None:
-        attempt = 1
+        races = sightings = 0
         while True:
             try:
                 refusals = await self._database.write(self._direct([waiting.write for waiting in group]))
             except BaseException as error:
-                if _is_race(error) and attempt < _ATTEMPTS:
-                    attempt += 1
-                elif len(group) > 1 and isinstance(error, Exception) and not isinstance(error, EventBusError):
+                races += 1
+                if _is_race(error) and races < _ATTEMPTS:
+                    continue
+                if len(group) > 1 and isinstance(error, Exception) and not isinstance(error, EventBusError):
                     # One of them cannot be written: each alone, so that it is refused alone.
                     for waiting in group:
                         await self._write([waiting])
                     return
-                else:
-                    _fail(group, error)
-                    if not isinstance(error, Exception):
-                        raise
-                    return
-            else:
-                for waiting, refusal in zip(group, refusals, strict=True):
-                    waiting.settle(refusal)
+                _fail(group, error)
+                if not isinstance(error, Exception):
+                    raise
                 return
+            sightings += 1
+            left = [
+                waiting
+                for waiting, refusal in zip(group, refusals, strict=True)
+                if not waiting.is_settled_by(refusal, may_go_on=sightings < _SIGHTINGS)
+            ]
+            if not left:
+                return
+            group = left
 
 
 def _names(write: Write) -> Sequence[str]:

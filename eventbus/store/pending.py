@@ -4,12 +4,16 @@ What a transaction will write, kept in memory until then: rows, as nobody but th
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store.event_rows import NewRow, placed
 from eventbus.store.snapshots import Snapshot
 from eventbus.store.streams import Append, Appended, Expect, ExpectedVersion, StoredEvent, in_words
 from eventbus.store.writes import ExactAppend, Write
+
+# No stream is there: so what was to be found out is told by the refusal, and rows never get in without their versions.
+_GUESS: Final = -1
 
 
 @dataclass(slots=True)
@@ -90,15 +94,16 @@ class Pending:
         self.has_given_ids |= other.has_given_ids
 
     def write(self) -> Write | None:
-        """All of it for group commit; None: it depends on what is in the database in other ways than by versions."""
+        """All of it for group commit; None: whether it is there already is to be found out by its ids."""
         if self.has_given_ids:
             return None
-        appends: list[ExactAppend] = []
-        for stream, pending in self.streams.items():
-            if pending.rows:
-                if pending.base is None:
-                    return None
-                appends.append(ExactAppend(stream, pending.base, pending.rows))
+        appends = [
+            ExactAppend(stream, pending.base, pending.rows)
+            if pending.base is not None
+            else ExactAppend(stream, _GUESS, pending.rows, Expect(pending.expected))
+            for stream, pending in self.streams.items()
+            if pending.rows
+        ]
         commands = tuple(self.commands.items()) if self.commands else ()
         return Write(appends, self.rows, commands, tuple(self.snapshots.values()) if self.snapshots else ())
 

@@ -17,6 +17,7 @@ from eventbus.database.outbox import INSERT_ROWS
 from eventbus.database.times import time_to_text
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store.event_rows import INSERT_EVENTS, NewRow, outbox_values
+from eventbus.store.group_load import RECEIPTS_ON_SQLITE
 from eventbus.store.snapshots import PUT_SNAPSHOTS, snapshot_values
 from eventbus.store.writes import CommandRepeated, Refusal, Write
 
@@ -25,9 +26,6 @@ _VERSION: Final = "SELECT coalesce(max(version), 0) FROM eventbus_events WHERE s
 _MOVED: Final = (
     "SELECT stream, actual FROM (SELECT key AS stream, value AS expected, coalesce((SELECT max(version) "
     "FROM eventbus_events WHERE stream = key), 0) AS actual FROM json_each(?)) WHERE actual <> expected"
-)
-_RECEIPTS: Final = (
-    "SELECT command_id, receipt FROM eventbus_commands WHERE command_id IN (SELECT value FROM json_each(?))"
 )
 
 _Values = tuple[str | int | bytes | None, ...]
@@ -80,7 +78,7 @@ def _refusals(database: sqlite3.Connection, writes: Sequence[Write]) -> list[Ref
     expected = {one.stream: one.base for write in writes for one in write.appends}
     moved = _moved(database, expected)
     ids = [command_id for write in writes for command_id, _ in write.commands]
-    receipts: dict[str, str] = dict(database.execute(_RECEIPTS, (json.dumps(ids),))) if ids else {}
+    receipts: dict[str, str] = dict(database.execute(RECEIPTS_ON_SQLITE, (json.dumps(ids),))) if ids else {}
     if not moved and not receipts:
         return [None] * len(writes)
     return [_refusal(write, moved, receipts) for write in writes]

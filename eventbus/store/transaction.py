@@ -148,6 +148,8 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
             return receipt
         if self._connection is not None:
             return await CommandInbox().find(self._connection, command_id)
+        if self._means.groups is not None:
+            return await self._means.groups[1].receipt(command_id)
         return await self._means.database.read(CommandInbox.finding(command_id))
 
     def remember_command(self, command_id: str, receipt: str) -> None:
