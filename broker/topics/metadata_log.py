@@ -10,6 +10,8 @@ Loss        a line in the middle that is not whole means a damaged disk: the bro
             forget topics
 """
 
+import contextlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,8 @@ from broker.topics.metadata_records import (
     decode_line,
     encode_line,
 )
+
+LOG = logging.getLogger("broker.topics")
 
 FILE_NAME = "metadata.log"
 # Rewriting is worth it only when there is much to leave out.
@@ -87,6 +91,8 @@ class MetadataLog:
         self._file = file
         self._size = size
         self._lines = lines
+        self._torn = False
+        self._offline: str | None = None
 
     @classmethod
     def open(cls, directory: Path, *, files: FileSystem) -> "tuple[MetadataLog, MetadataState]":
@@ -116,22 +122,40 @@ class MetadataLog:
                 )
             # What was torn was never acknowledged.
             file.truncate(position)
+        if content:
+            # A line that a crash caught before its fsync counts from here on, and must not go with a loss of power.
             file.sync()
         return cls(path, files, file, position, number), state
 
     def append(self, records: Iterable[MetadataRecord]) -> None:
-        """Returns when all of *records* are on the disk. Raises StorageError: then none of them is."""
+        """
+        Returns when all of *records* are on the disk. Raises StorageError: then none of them is, and the next append
+        tries again; after a failed fsync it does not, because nobody knows what the disk has.
+        """
+        if self._offline is not None:
+            raise StorageError(self._path, self._offline)
         lines = [encode_line(record) for record in records]
         data = b"".join(lines)
         try:
+            if self._torn:
+                self._file.truncate(self._size)
+            self._torn = True
             self._file.write_at(self._size, data)
+        except OSError as error:
+            # If this fails, too, the next append begins with it.
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
+                self._torn = False
+            raise StorageError(self._path, error) from error
+        try:
             self._file.sync()
         except OSError as error:
-            try:
+            self._offline = f"an fsync failed ({error}); no topic is changed until the broker starts again"
+            LOG.error("metadata log is offline path=%s reason=%s", self._path, self._offline)
+            with contextlib.suppress(OSError):
                 self._file.truncate(self._size)
-            except OSError as worse:
-                raise StorageError(self._path, f"{error}; and it could not be cut off again: {worse}") from error
-            raise StorageError(self._path, error) from error
+            raise StorageError(self._path, self._offline) from error
+        self._torn = False
         self._size += len(data)
         self._lines += len(lines)
 

@@ -13,7 +13,7 @@ from broker.records import Compression, Marker, MarkerKind, Record, build_marker
 from broker.storage import AppendOrigin
 from tests.broker.storage.compacting import Crash, CrashingFileSystem, compact, compacted_bench, put
 
-PRODUCER = 77
+PRODUCER, IDEMPOTENT = 77, 78
 RETENTION_MS = 1000
 PAIRS = st.lists(
     st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.none() | st.integers(0, 99).map(lambda n: b"%d" % n)),
@@ -36,10 +36,17 @@ class CompactedLogMachine(RuleBasedStateMachine):
         self.committed: set[int] = set()
         self.staged: set[int] = set()
         self.sequence = 0
+        self.idempotent_sequence = 0
         self.last_sent: tuple[list[tuple[bytes, bytes | None]], int, int] | None = None
         self.next_offset = 0
+        self.log_start = 0
 
-    @initialize(segment_bytes=st.sampled_from([200, 600, 5000]), index_interval_bytes=st.sampled_from([1, 4096]))
+    @initialize(
+        segment_bytes=st.sampled_from([200, 600, 5000]),
+        index_interval_bytes=st.sampled_from([1, 4096]),
+        deletes=st.booleans(),
+        retention_ms=st.sampled_from([-1, 3 * RETENTION_MS]),
+    )
     def open(self, **config: int) -> None:
         self.files = CrashingFileSystem()
         self.bench = compacted_bench(self.path, self.files, delete_retention_ms=RETENTION_MS, **config)
@@ -74,6 +81,34 @@ class CompactedLogMachine(RuleBasedStateMachine):
         self.last_sent = (pairs, self.sequence, self.next_offset)
         self.sequence += len(pairs)
         self.staged |= self.wrote(pairs)
+
+    @rule(pairs=PAIRS)
+    def append_idempotently_twice(self, pairs: list[tuple[bytes, bytes | None]]) -> None:
+        batch = {"producer_id": IDEMPOTENT, "producer_epoch": 0, "base_sequence": self.idempotent_sequence}
+        for duplicate in (False, True):
+            appended = put(self.bench, *pairs, **batch)
+            assert (appended.base_offset, appended.duplicate) == (self.next_offset, duplicate)
+        self.idempotent_sequence += len(pairs)
+        self.committed |= self.wrote(pairs)
+
+    @rule(data=st.data())
+    def delete_records(self, data: st.DataObject) -> None:
+        before = data.draw(st.integers(0, self.bench.log.last_stable_offset))
+        self.log_start = max(self.log_start, before)
+        assert self.bench.log.delete_records(before) == self.log_start
+
+    @rule()
+    def retain(self) -> None:
+        """By time, where cleanup.policy has delete as well, and by the log's start."""
+        for deleted in self.bench.log.apply_retention():
+            deleted.remove()
+        now, config = self.bench.clock.now_ms(), self.bench.config
+        start = self.bench.log.log_start_offset
+        gone = [self.written[offset].timestamp for offset in range(self.log_start, start) if offset in self.written]
+        assert not gone or (config.deletes and config.retention_ms >= 0 and max(gone) < now - config.retention_ms)
+        self.log_start = start
+        # An open transaction that has expired whole is held open all the same, from the log's start on.
+        self.staged = {offset for offset in self.staged if offset >= start} or ({start} if self.staged else set())
 
     @precondition(lambda self: self.last_sent is not None)
     @rule()
@@ -145,17 +180,18 @@ class CompactedLogMachine(RuleBasedStateMachine):
         recovery_point = self.bench.log.recovery_point
         self.bench.log.close(clean=False)
         self.files.power_loss(self.bench.directory, None if seed is None else Random(seed))
-        self.bench.open(clean=False, recovery_point=recovery_point)
+        self.bench.open(clean=False, recovery_point=recovery_point, log_start_offset=self.log_start)
 
     # ---- what always holds
 
     def read_committed(self) -> list[Record]:
         """As a consumer does it: with the list of aborted transactions, and the markers that end them."""
         log = self.bench.log
-        waiting = sorted(log.aborted_in(0, log.next_offset), key=lambda entry: entry.first_offset)
+        start = log.log_start_offset
+        waiting = sorted(log.aborted_in(start, log.next_offset), key=lambda entry: entry.first_offset)
         aborted: set[int] = set()
         records: list[Record] = []
-        for batch in log.batches(0, log.last_stable_offset):
+        for batch in log.batches(start, log.last_stable_offset):
             header = batch.header
             while waiting and waiting[0].first_offset <= header.last_offset:
                 aborted.add(waiting.pop(0).producer_id)
@@ -163,7 +199,7 @@ class CompactedLogMachine(RuleBasedStateMachine):
                 if parse_marker(next(batch.records())).kind is MarkerKind.ABORT:
                     aborted.discard(header.producer_id)
             elif not (header.is_transactional and header.producer_id in aborted):
-                records += batch.records()
+                records += [record for record in batch.records() if record.offset >= start]
         return records
 
     @invariant()
@@ -171,7 +207,11 @@ class CompactedLogMachine(RuleBasedStateMachine):
         if not hasattr(self, "bench"):
             return
         log = self.bench.log
-        assert (log.log_start_offset, log.next_offset, log.high_watermark) == (0, self.next_offset, self.next_offset)
+        assert (log.log_start_offset, log.next_offset, log.high_watermark) == (
+            self.log_start,
+            self.next_offset,
+            self.next_offset,
+        )
         stable = log.last_stable_offset
         assert stable == min(self.staged, default=self.next_offset)
         records = self.read_committed()
@@ -180,7 +220,7 @@ class CompactedLogMachine(RuleBasedStateMachine):
         assert all(record == self.written[record.offset] and record.offset in self.committed for record in records)
         newest: dict[bytes | None, Record] = {}
         for offset in sorted(self.committed):
-            if offset < stable:
+            if self.log_start <= offset < stable:
                 newest[self.written[offset].key] = self.written[offset]
         table = {record.key: record.value for record in records}
         for key, record in newest.items():
@@ -194,7 +234,7 @@ class CompactedLogMachine(RuleBasedStateMachine):
         if not hasattr(self, "bench"):
             return
         everything = self.bench.records()
-        for offset in range(0, self.next_offset, 5):
+        for offset in range(self.log_start, self.next_offset, 5):
             assert self.bench.records(offset) == [record for record in everything if record.offset >= offset]
 
 
