@@ -69,7 +69,7 @@ class MemoryConsumer:
         if member.owned and not member.fenced:
             await self._revoked(member.owned)
         self._log.leave(group, member)
-        self._log.forget(member.waiter)
+        self._log.unwatch(member.waiter)
 
     def _join(self) -> tuple[Group, Member]:
         member = Member(self._topics, self._instance_id, Waiter())

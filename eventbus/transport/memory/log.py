@@ -107,7 +107,7 @@ class MemoryLog:
         with self._lock:
             self._waiters.add(waiter)
 
-    def forget(self, waiter: Waiter) -> None:
+    def unwatch(self, waiter: Waiter) -> None:
         """Ends `watch`."""
         with self._lock:
             self._waiters.discard(waiter)

@@ -38,7 +38,7 @@ class _Turns:
     def close(self) -> None:
         self._closed = True
         self._waiter.wake()
-        self._log.forget(self._waiter)
+        self._log.unwatch(self._waiter)
 
 
 class MemoryProducer:

@@ -30,7 +30,7 @@ class MemoryReader:
             await self._waiter.wait(left)
 
     async def aclose(self) -> None:
-        self._log.forget(self._waiter)
+        self._log.unwatch(self._waiter)
 
     def _batches(self, records_max: int) -> list[PartitionBatch]:
         batches: list[PartitionBatch] = []

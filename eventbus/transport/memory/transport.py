@@ -37,7 +37,7 @@ class MemoryTransport:
             while self._log.away_seconds is not None:
                 await waiter.wait()
         finally:
-            self._log.forget(waiter)
+            self._log.unwatch(waiter)
         found = self._log.make_topics(topics)
         for topic in sorted(topics.keys() - self._warned):
             if found[topic] != topics[topic]:
