@@ -1,13 +1,17 @@
 """
-Fills a generation that is being built from the log, partition by partition interleaved, up to offsets that are given.
+Fills a generation that is being built from the log, all partitions at the same time, up to offsets that are given.
 
 A batch over all partitions is one transaction: its effects and the partitions' checkpoints. So a rebuild that is
-killed at any moment goes on from an exact place. It is strict: the first event that fails stops it, with its position.
+killed at any moment goes on from an exact place, and rows that several partitions touch are touched by one of them at a
+time. While a batch is written, the next one is read and decoded. It is strict: the first event that fails stops it,
+with its position.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import anyio
+import anyio.lowlevel
 
 from eventbus.database.checkpoints import Checkpoint, Checkpoints
 from eventbus.database.engine import Database
@@ -16,14 +20,25 @@ from eventbus.projections.build import Build, ProjectedEvent
 from eventbus.projections.definition import EventFailed
 from eventbus.projections.generations import RebuildRefused
 from eventbus.projections.records import RecordDecoder
-from eventbus.transport.port import IncomingRecord, PartitionBatch, TopicPartition, Transport
+from eventbus.transport.port import IncomingRecord, RecordReader, TopicPartition, Transport
 
-RECORDS_A_TRANSACTION = 1000
+RECORDS_A_TRANSACTION = 4000
+RECORDS_AT_ONCE = 250
+"""Decoded in a few milliseconds, without letting anything else run."""
 DATABASE_ATTEMPTS = 5
 DATABASE_BACKOFF_SECONDS = 1.0
 
 Skipped = frozenset[tuple[str, int, int]]
 """Topic, partition and offset of records that are passed over."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one transaction applies: events, the records that they came in, and the checkpoints behind them."""
+
+    records: list[IncomingRecord] = field(default_factory=list[IncomingRecord])
+    events: list[ProjectedEvent] = field(default_factory=list[ProjectedEvent])
+    moves: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
 
 
 class Filling:
@@ -69,13 +84,58 @@ class Filling:
             return
         reader = self._transport.reader(missing)
         try:
-            while missing:
-                batches = await reader.read(records_max=RECORDS_A_TRANSACTION)
-                await self._apply([batch for batch in batches if (batch.topic, batch.partition) in missing], targets)
-                missing = self._missing(targets)
+            await self._fill(reader, targets)
         finally:
             with anyio.CancelScope(shield=True):
                 await reader.aclose()
+
+    async def _fill(self, reader: RecordReader, targets: Mapping[TopicPartition, int]) -> None:
+        """While a part is written, the next one is read and decoded."""
+        reached = {partition: self.position(partition) for partition in targets}
+        part = await self._next(reader, targets, reached)
+        while part is not None:
+            ahead: list[_Part | Exception | None] = []
+
+            async def read_on(found: list[_Part | Exception | None] = ahead) -> None:
+                try:
+                    found.append(await self._next(reader, targets, reached))
+                except Exception as error:
+                    found.append(error)
+
+            # Raised behind the group, which would wrap it.
+            failure: Exception | None = None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read_on)
+                try:
+                    await self._apply(part)
+                except Exception as error:
+                    failure = error
+                    tasks.cancel_scope.cancel()
+            (following,) = [failure] if failure is not None else ahead
+            if isinstance(following, Exception):
+                raise following
+            part = following
+
+    async def _next(
+        self, reader: RecordReader, targets: Mapping[TopicPartition, int], reached: dict[TopicPartition, int]
+    ) -> "_Part | None":
+        """What comes next, and moves `reached` behind it; None: all targets are reached."""
+        while any(reached[partition] < target for partition, target in targets.items()):
+            part = _Part()
+            for batch in await reader.read(records_max=RECORDS_A_TRANSACTION):
+                partition = TopicPartition(batch.topic, batch.partition)
+                end = targets[partition]
+                for count, record in enumerate(batch.records, start=1):
+                    if record.offset < end and (event := self._decode(record)) is not None:
+                        part.records.append(record)
+                        part.events.append(event)
+                    if count % RECORDS_AT_ONCE == 0:
+                        await anyio.lowlevel.checkpoint()  # what is being written wants the loop, too
+                if (next_offset := min(batch.next_offset, end)) > reached[partition]:
+                    part.moves[partition] = reached[partition] = next_offset
+            if part.moves:
+                return part
+        return None
 
     def _missing(self, targets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         return {
@@ -84,24 +144,10 @@ class Filling:
             if self.position(partition) < target
         }
 
-    async def _apply(self, batches: Sequence[PartitionBatch], targets: Mapping[TopicPartition, int]) -> None:
-        moves: dict[TopicPartition, int] = {}
-        records: list[IncomingRecord] = []
-        events: list[ProjectedEvent] = []
-        for batch in batches:
-            partition = TopicPartition(batch.topic, batch.partition)
-            end = targets[partition]
-            for record in batch.records:
-                if record.offset < end and (event := self._decode(record)) is not None:
-                    records.append(record)
-                    events.append(event)
-            if (next_offset := min(batch.next_offset, end)) > self.position(partition):
-                moves[partition] = next_offset
-        if not moves:
-            return
+    async def _apply(self, part: "_Part") -> None:
         for attempt in range(1, DATABASE_ATTEMPTS + 1):
             try:
-                await self._commit(moves, events)
+                await self._commit(part.moves, part.events)
                 break
             except DatabaseUnavailable:
                 if attempt == DATABASE_ATTEMPTS:
@@ -110,7 +156,7 @@ class Filling:
             except EventFailed as failed:
                 cause = failed.__cause__ or failed
                 raise self._refused(
-                    records[failed.index], f"{failed.method}: {type(cause).__name__}: {cause}"
+                    part.records[failed.index], f"{failed.method}: {type(cause).__name__}: {cause}"
                 ) from cause
             except CheckpointFenced as fenced:
                 raise RebuildRefused(

@@ -91,6 +91,10 @@ class RowShape:
             ),
         )
 
+    def column(self, name: str) -> FieldColumn:
+        """The column of a field."""
+        return next(column for column in self.columns if column.name == name)
+
     def key(self, row: Row) -> RowKey:
         """The key of a row, as the columns hold it."""
         held = row.__dict__
@@ -101,16 +105,6 @@ class RowShape:
         """The columns of the key, in its order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.row_type.row_key)
-
-    def values(self, row: Row) -> dict[str, object]:
-        """What an insert of the row takes."""
-        held = row.__dict__
-        return {
-            column.name: held[column.name]
-            if column.dump is None or held[column.name] is None
-            else column.dump(held[column.name])
-            for column in self.columns
-        }
 
 
 _NO_KEYS = (JsonDocument, ExactDecimal, Double)  # 5 and 5.0 are one key in Python and two in a table

@@ -3,8 +3,8 @@ The rows of one generation in the database: read for a batch, written after it.
 
 Locking     On SQLite the writer's transaction is alone. On PostgreSQL two processes that own two partitions may touch
             the same row, and `FOR UPDATE` cannot lock a row that is not there yet: so a batch first takes advisory
-            locks for its keys, in one order, of LOCK_BUCKETS at most (the server's table of locks is small), and reads
-            in the next statement.
+            locks for its keys, in one query and one order, of LOCK_BUCKETS at most (the server's table of locks is
+            small), and reads in the next statement, which sees what the lock's last holder has committed.
 """
 
 import zlib
@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, select, text, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventbus.database.dialects import is_sqlite
 from eventbus.projections.row import Row, RowKey, RowShape
+from eventbus.projections.row_statements import RowStatements
 
 LOCK_BUCKETS = 256
 PARAMETERS_MAX = 30_000
@@ -27,26 +29,14 @@ _LOCK = text(
 
 
 class RowTable:
-    """One table of rows. Its statements are compiled once."""
+    """One table of rows."""
 
     def __init__(self, shape: RowShape, table: Table) -> None:
         self._shape = shape
         self._table = table
         self._key = [table.c[name] for name in shape.row_type.row_key]
-        rest = [column.name for column in shape.columns if column.name not in shape.row_type.row_key]
-        self._names = [column.name for column in table.columns]
+        self._statements = RowStatements(shape, table)
         self._lock_space = zlib.crc32(table.name.encode()) - 2**31
-        upsert_postgresql, upsert_sqlite = postgresql.insert(table), sqlite.insert(table)
-        if rest:
-            self._upsert_postgresql = upsert_postgresql.on_conflict_do_update(
-                index_elements=self._key, set_={name: upsert_postgresql.excluded[name] for name in rest}
-            )
-            self._upsert_sqlite = upsert_sqlite.on_conflict_do_update(
-                index_elements=self._key, set_={name: upsert_sqlite.excluded[name] for name in rest}
-            )
-        else:
-            self._upsert_postgresql = upsert_postgresql.on_conflict_do_nothing()
-            self._upsert_sqlite = upsert_sqlite.on_conflict_do_nothing()
 
     def matches(self, keys: Sequence[RowKey]) -> ColumnElement[bool]:
         """The condition that a row's key is one of *keys*."""
@@ -56,15 +46,26 @@ class RowTable:
 
     async def read_for_update(self, connection: AsyncConnection, keys: Sequence[RowKey]) -> dict[RowKey, Row | None]:
         """The rows of *keys*, None for those that are missing; nobody else changes them until the transaction ends."""
-        if connection.dialect.name == "postgresql":
+        found: dict[RowKey, Row | None] = dict.fromkeys(keys)
+        if not keys:
+            return found
+        if is_sqlite(connection):
+            rows = await self._read_on_sqlite(connection, keys)
+        else:
             buckets = sorted({zlib.crc32(repr(key).encode()) % LOCK_BUCKETS for key in keys})
             await connection.execute(_LOCK, {"space": self._lock_space, "buckets": buckets})
-        found: dict[RowKey, Row | None] = dict.fromkeys(keys)
+            rows = await self._statements.read(connection, keys)
+        validate = self._shape.row_type.model_validate
+        for values in rows:
+            row = validate(values)
+            found[self._shape.key(row)] = row
+        return found
+
+    async def _read_on_sqlite(self, connection: AsyncConnection, keys: Sequence[RowKey]) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = []
         for part in _parts(keys, PARAMETERS_MAX // len(self._key)):
-            statement = select(self._table).where(self.matches(part)).order_by(*self._key).with_for_update()
-            for values in await connection.execute(statement):
-                row = self._shape.row_type.model_validate(dict(zip(self._names, values, strict=True)))
-                found[self._shape.key(row)] = row
+            statement = select(self._table).where(self.matches(part))
+            found += [dict(row) for row in (await connection.execute(statement)).mappings()]
         return found
 
     async def write(
@@ -76,8 +77,7 @@ class RowTable:
         if written:
             # In key order, as everywhere: whoever writes these rows without our locks meets them in one order.
             written.sort(key=lambda row: repr(self._shape.key(row)))
-            upsert = self._upsert_postgresql if connection.dialect.name == "postgresql" else self._upsert_sqlite
-            await connection.execute(upsert, [self._shape.values(row) for row in written])
+            await self._statements.write(connection, written)
         for part in _parts(deleted, PARAMETERS_MAX // len(self._key)):
             await connection.execute(delete(self._table).where(self.matches(part)))
 

@@ -120,8 +120,8 @@ class StoreFilling:
                 await self._generations.scanned(connection, self._generation, scan.to_json())
                 await self._build.apply(connection, projected)
         except EventFailed as failed:
-            envelope, cause = projected[failed.index].envelope, failed.__cause__ or failed
-            place = f"version {envelope.stream_version} of stream {envelope.stream}"
+            one, cause = projected[failed.index], failed.__cause__ or failed
+            place = f"version {one.stream_version} of stream {one.stream[1] if one.stream else '?'}"
             raise self._refused(place, f"{failed.method}: {type(cause).__name__}: {cause}") from cause
         self.scan = scan
 

@@ -95,11 +95,11 @@ class Upkeep:
         self._begun = True
         task_status.started()
         try:
-            while not self._stopping:
+            while True:
                 idle = await self._why_idle()
-                self._say(idle)
                 if self._stopping:
-                    break  # meanwhile, when there was no consumer to be stopped
+                    return
+                self._say(idle)
                 if idle is None:
                     self._idle = await self._consume()
                 else:

@@ -192,7 +192,7 @@ async def test_a_generation_of_another_version_says_what_it_would_miss(prepared:
     append_order(log, 4)
     await Feeder(log, Settled, prepared).feed()
     with pytest.raises(
-        RebuildRefused, match=r"of version 1, this code is version 2.*it has missed 3 offsets.*--behind"
+        RebuildRefused, match=r"of version 1, this code is version 2.*has missed 3 offsets.*--behind"
     ):
         await rollback(log, prepared, Settled).run()
     assert await states(prepared) == [(1, "old"), (2, "live")]
@@ -214,7 +214,7 @@ async def test_a_rollback_is_refused_with_what_there_is(prepared: Database) -> N
         await rollback(log, prepared).run()
     await rebuild(log, prepared).run()
     await rebuild(log, prepared, switch=False).run()
-    with pytest.raises(RebuildRefused, match="no generation 3 that was live before .*: kept are 1"):
+    with pytest.raises(RebuildRefused, match=r"no generation 3 that was live before .*: kept are 1"):
         await rollback(log, prepared, generation=3).run()
     append_order(log, 4)
     log.start = len(log.partitions[0]) - 1
