@@ -1,7 +1,8 @@
 """
-The framework's errors over HTTP, and a server for a service's HTTP face.
+The framework's errors over HTTP, what probes ask, and a server for a service's HTTP face.
 
     api = FastAPI(lifespan=app.lifespan, exception_handlers=http_errors)
+    api.mount("/health", health(app))
 
 Each answer is an RFC 9457 problem (`application/problem+json`):
 
@@ -11,6 +12,7 @@ Each answer is an RFC 9457 problem (`application/problem+json`):
     DatabaseUnavailable    503   with Retry-After; without the reason, which may name hosts: that is logged
     BrokerUnavailable      503   the same
     NotYetApplied          503   with Retry-After; the command has happened, the view has not seen it yet
+    SchemaOutdated         503   with Retry-After; a view whose version is not built yet, which is logged
 
 Everything else stays a 500: it is not the caller's to see. Needs the extra `http` (`pip install eventbus-msa[http]`).
 """
@@ -22,15 +24,20 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from eventbus.application import Application, ApplicationStatus
 from eventbus.errors import (
     ConcurrencyConflict,
+    DefinitionError,
     DomainError,
     EventBusError,
     NotYetApplied,
+    SchemaOutdated,
     StreamNotFound,
     Unavailable,
 )
@@ -43,6 +50,8 @@ RETRY_AFTER_SECONDS: Final = 1
 USAGE_ERROR: Final = 2
 """The exit code for what the operator has to mend."""
 
+_TOLD: Final = frozenset({"not built", "paused", "stopped"})
+
 _log = logging.getLogger("eventbus.http")
 
 
@@ -54,7 +63,7 @@ async def _not_found(_: Request, error: StreamNotFound) -> Response:
     return _problem(error, 404, f"{error.stream} is not known")
 
 
-async def _unavailable(request: Request, error: Unavailable) -> Response:
+async def _unavailable(request: Request, error: Unavailable | SchemaOutdated) -> Response:
     _log.warning("%s %s: 503: %s", request.method, request.url.path, error)
     return _problem(error, 503, "A part that this service needs is away for now: try again.", retry=True)
 
@@ -69,8 +78,45 @@ http_errors: ErrorHandlers = {
     StreamNotFound: _not_found,
     Unavailable: _unavailable,
     NotYetApplied: _not_yet,
+    SchemaOutdated: _unavailable,
 }
 """For `FastAPI(exception_handlers=http_errors)`, or Starlette's. A class stands for those derived from it, too."""
+
+
+def health(app: Application) -> Starlette:
+    """
+    What probes ask of a service, to be mounted: `api.mount("/health", health(app))`.
+
+    /live    200 as long as the process answers
+    /ready   200 when requests may come; 503 before, and while something is away: `problems` says what. An instance of a
+             release with a new version of a projection is not ready until that version is built and switched to
+    """
+
+    async def live(_: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(_: Request) -> Response:
+        try:
+            status = await app.status()
+        except DefinitionError:  # its lifespan has not been entered, or has been left
+            return JSONResponse({"service": app.name, "ready": False, "problems": ["not running"]}, 503)
+        body = {"service": app.name, "ready": status["ready"], "problems": _problems(status)}
+        return JSONResponse(body, 200 if status["ready"] else 503)
+
+    return Starlette(routes=[Route("/live", live), Route("/ready", ready)])
+
+
+def _problems(status: ApplicationStatus) -> list[str]:
+    """Without the reasons of what is away, which may name hosts: `Application.status` has them."""
+    consumers = [consumer for consumer in status["consumers"] if consumer["state"] != "running"]
+    return [
+        *([] if status["problem"] is None else [status["problem"].partition(":")[0]]),
+        *(
+            f"{consumer['name']}: {consumer['state']}"
+            + (f": {consumer['reason']}" if consumer["state"] in _TOLD and consumer["reason"] else "")
+            for consumer in consumers
+        ),
+    ]
 
 
 def serve(api: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:

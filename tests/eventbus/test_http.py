@@ -6,18 +6,21 @@ import textwrap
 import time
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from eventbus import Application
 from eventbus.errors import (
     ConcurrencyConflict,
     DatabaseUnavailable,
     DomainError,
     NotYetApplied,
+    SchemaOutdated,
     StreamNotFound,
 )
-from eventbus.http import http_errors
+from eventbus.http import health, http_errors
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +72,31 @@ async def test_a_view_that_is_behind_is_a_503() -> None:
     response = await answer(NotYetApplied("view 'x' had not applied orders-0 offset 3 after 1 s"))
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert "offset 3" in response.json()["detail"]
+
+
+async def test_a_view_that_is_not_built_yet_is_a_503() -> None:
+    """Another instance may have it; the command that helps is for the operator."""
+    response = await answer(SchemaOutdated("projection 'x': build it with `eventbus projections rebuild x`"))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert "rebuild" not in response.text
+
+
+async def test_health_is_live_at_once_and_ready_when_the_service_runs(tmp_path: Path) -> None:
+    """A probe may come before the lifespan has begun, and after it has ended."""
+    app = Application("probed", modules=[], broker_url=f"embedded:{tmp_path}", database_url=f"sqlite:///{tmp_path}/db")
+    api = FastAPI(lifespan=app.lifespan)
+    api.mount("/health", health(app))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test") as client:
+        assert (await client.get("/health/live")).status_code == 200
+        before = await client.get("/health/ready")
+        assert (before.status_code, before.json()["problems"]) == (503, ["not running"])
+        async with app.lifespan():
+            with anyio.fail_after(20):
+                while (found := await client.get("/health/ready")).status_code != 200:
+                    assert found.json()["problems"]
+                    await anyio.sleep(0.02)
+            assert found.json() == {"service": "probed", "ready": True, "problems": []}
+        assert (await client.get("/health/ready")).status_code == 503
 
 
 async def test_other_errors_stay_a_500() -> None:
