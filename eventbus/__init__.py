@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eventbus.bus import CommandBus, EventBus, QueryBus
     from eventbus.domain import Aggregate, Decider, Repository, applies
     from eventbus.errors import ConcurrencyConflict, DefinitionError, DomainError, EventBusError, InvalidConfiguration
-    from eventbus.handlers import HandlerDefinition, Next, handles, per_message
+    from eventbus.handlers import HandlerDefinition, Next, handles, per_message, retry_later
     from eventbus.messages import Command, Event, Message, Metadata, Query, Receipt
     from eventbus.projections import Projection, Row, RowProjection, View, projects
     from eventbus.serialization import upcasts
@@ -50,6 +50,7 @@ __all__ = [
     "handles",
     "per_message",
     "projects",
+    "retry_later",
     "upcasts",
 ]
 
@@ -64,7 +65,7 @@ _HOMES: Final = {
         "EventBusError",
         "InvalidConfiguration",
     ),
-    "eventbus.handlers": ("HandlerDefinition", "Next", "handles", "per_message"),
+    "eventbus.handlers": ("HandlerDefinition", "Next", "handles", "per_message", "retry_later"),
     "eventbus.messages": ("Command", "Event", "Message", "Metadata", "Query", "Receipt"),
     "eventbus.projections": ("Projection", "Row", "RowProjection", "View", "projects"),
     "eventbus.serialization": ("upcasts",),

@@ -24,6 +24,7 @@ from eventbus.bus import Buses, Model
 from eventbus.clock import SystemClock
 from eventbus.config import GroupProtocol, load_settings
 from eventbus.database import Database
+from eventbus.delivery import failure_topics
 from eventbus.errors import DefinitionError, InvalidConfiguration
 from eventbus.handlers import Faults, Middleware
 from eventbus.messages import Command, Event, Query, Receipt
@@ -111,7 +112,9 @@ class Application:
     def topics(self) -> dict[str, int]:
         """The topics that the service reads and writes, each with the partitions that it is created with."""
         read = {topic for projection in self.projections for topic in projection.projection_topics}
-        names = sorted(self.model.handled_topics | self.model.published_topics | read)
+        handlers = [handler for handlers in self.model.handlers.events.values() for handler in handlers]
+        failed = failure_topics(self.name, handlers)
+        names = sorted(self.model.handled_topics | self.model.published_topics | read | failed)
         return dict.fromkeys(names, self.settings.partitions)
 
     @asynccontextmanager

@@ -17,13 +17,14 @@ from typing import Protocol
 import anyio
 
 from eventbus.application.connection import Connection
-from eventbus.application.status import ApplicationStatus, ConsumerReport, RelayReport
+from eventbus.application.status import ApplicationStatus, ConsumerReport, ParkedReport, RelayReport
 from eventbus.bus import Buses, Model
 from eventbus.clock import Clock
 from eventbus.config import Settings
-from eventbus.database import Database, DeadLetters, Migrations, Outbox, OutboxStatus, SlotLeases
-from eventbus.delivery import Consumer, EventDelivery, Relay
+from eventbus.database import Database, DeadLetters, Migrations, Outbox, OutboxStatus, Parking, SlotLeases
+from eventbus.delivery import Consumer, Drain, EventDelivery, Relay, RetryDelivery, retry_delays, say_order_is_given_up
 from eventbus.errors import DatabaseUnavailable, SchemaOutdated
+from eventbus.handlers import HandlerDefinition
 from eventbus.observability import EVENTS_HANDLED, Count, Counters
 from eventbus.projections import AnyProjection, ProjectionRunner, Upkeep, prepare_projections
 from eventbus.store import Transactions
@@ -31,6 +32,8 @@ from eventbus.store import Transactions
 _log = logging.getLogger("eventbus")
 
 _DATABASE_PAUSE_SECONDS = 0.5
+# Partitions of a delay topic that wait side by side: a lane that waits is not to keep another one from its turn.
+_WAITING_LANES_MAX = 1000
 # Who pauses a view on purpose does not want every instance to be taken out of service.
 _READY = frozenset({"running", "paused"})
 
@@ -68,6 +71,7 @@ class Running:
     connection: Connection
     relay: Relay
     consumers: list[Consumer | Upkeep] = field(default_factory=list["Consumer | Upkeep"])
+    drain: Drain | None = None
     problem: str | None = None
     """What the start waits for, or why it cannot go on."""
 
@@ -75,11 +79,14 @@ class Running:
         """Asks the database for the outbox and the dead letters; while it is away, those are None."""
         rows: OutboxStatus | None = None
         dead_letters: Mapping[str, int] | None = None
+        parked: ParkedReport | None = None
         problem = self.problem
         try:
             async with self.definition.database.reading() as connection:
                 rows = await Outbox().status(connection)
                 dead_letters = await DeadLetters().count(connection)
+                found = await Parking().status(connection, self.definition.name)
+                parked = ParkedReport(keys=found.keys, events=found.events, oldest_age_seconds=found.oldest_age_seconds)
         except DatabaseUnavailable as error:
             problem = problem or str(error)
         consumers = [_consumer_report(consumer) for consumer in self.consumers]
@@ -103,6 +110,7 @@ class Running:
                 waiting_for=relay.waiting_for,
             ),
             dead_letters=dead_letters,
+            parked=parked,
             counters={_series(count): count.value for count in self.definition.counters.counts()},
         )
 
@@ -137,8 +145,11 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
                 await connection.transport.ensure_topics(definition.topics)
                 await tasks.start(relay.run)
                 service.consumers = _consumers(definition, connection)
+                service.drain = _drain(definition)
                 for consumer in service.consumers:
                     await tasks.start(consumer.run)
+                if service.drain is not None:
+                    tasks.start_soon(service.drain.run)
                 service.problem = None
 
         service.problem = service.problem or "starting"
@@ -201,6 +212,21 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
             counters=definition.counters,
         )
         consumers.append(make(delivery, claimed=delivery.claimed))
+        consumers += [
+            make(
+                RetryDelivery(
+                    definition.name,
+                    delay,
+                    definition.buses.subscribers,
+                    definition.model.types,
+                    definition.database,
+                    definition.transactions,
+                    counters=definition.counters,
+                ),
+                lanes_max=_WAITING_LANES_MAX,
+            )
+            for delay in retry_delays(_event_handlers(definition))
+        ]
     for projection in definition.projections:
         runner = ProjectionRunner(
             projection,
@@ -214,10 +240,31 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
     return consumers
 
 
+def _drain(definition: Definition) -> Drain | None:
+    if not definition.buses.subscribers:
+        return None
+    say_order_is_given_up(_event_handlers(definition))
+    return Drain(
+        definition.name,
+        definition.buses.subscribers,
+        definition.model.types,
+        definition.database,
+        definition.transactions,
+        counters=definition.counters,
+        shutdown_seconds=definition.settings.shutdown_seconds,
+    )
+
+
+def _event_handlers(definition: Definition) -> list[HandlerDefinition]:
+    return [handler for handlers in definition.model.handlers.events.values() for handler in handlers]
+
+
 async def _stop(service: Running) -> None:
     async with anyio.create_task_group() as stopping:
         for consumer in service.consumers:
             stopping.start_soon(consumer.stop)
+        if service.drain is not None:
+            stopping.start_soon(service.drain.stop)
     await service.relay.stop()
 
 

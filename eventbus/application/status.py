@@ -29,6 +29,14 @@ class RelayReport(TypedDict):
     waiting_for: str | None
 
 
+class ParkedReport(TypedDict):
+    """Keys whose events wait behind a dead letter, the events that wait, and the age of the oldest of the keys."""
+
+    keys: int
+    events: int
+    oldest_age_seconds: float
+
+
 class ApplicationStatus(TypedDict):
     """
     ready         every consumer is running (or paused by an operator), every projection's version is live, and neither
@@ -37,6 +45,7 @@ class ApplicationStatus(TypedDict):
     broker_pid    the embedded broker's process; None on a cluster, or while it is being started again
     handled       events that this process has handled since its start
     dead_letters  by consumer; None while the database is away
+    parked        of the service's handlers; None while the database is away
     counters      `name{label=value}` → count, since the start
     """
 
@@ -50,4 +59,5 @@ class ApplicationStatus(TypedDict):
     consumers: list[ConsumerReport]
     relay: RelayReport
     dead_letters: Mapping[str, int] | None
+    parked: ParkedReport | None
     counters: Mapping[str, int]

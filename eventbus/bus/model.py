@@ -56,10 +56,10 @@ class Model:
             else:
                 handled_topics.add(topic)
         for definition in (one for definitions in handlers.events.values() for one in definitions):
-            if definition.options.dead_letter_topic in handled_topics:
+            if (topic := definition.options.dead_letter_topic) in handled_topics:
                 faults.add(
-                    f"{definition.place}: {definition.name} has dead_letter_topic={definition.options.dead_letter_topic!r}, "
-                    "which this service reads: its dead letters would come back for ever; name another topic"
+                    f"{definition.place}: {definition.name} has dead_letter_topic={topic!r}, which this service reads: "
+                    "its dead letters would come back for ever; name another topic"
                 )
         named = tuple(dict.fromkeys(event for event in _events_in(modules) if event.event_topic is not None))
         published = topics.written() | {event.event_topic for event in named if event.event_topic is not None}

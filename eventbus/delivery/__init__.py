@@ -4,8 +4,10 @@ From the log to handlers and projections, and from the outbox to the log.
 
 from eventbus.delivery.blocked_keys import BlockedKey
 from eventbus.delivery.consumer import Consumer, ConsumerStatus, PartitionStatus
+from eventbus.delivery.drain import Drain
 from eventbus.delivery.event_delivery import EventDelivery
 from eventbus.delivery.relay import Relay, RelayStatus
+from eventbus.delivery.retry_delivery import RetryDelivery, failure_topics, retry_delays, say_order_is_given_up
 from eventbus.delivery.subscription import Claim, Subscription, check_within
 
 __all__ = [
@@ -13,10 +15,15 @@ __all__ = [
     "Claim",
     "Consumer",
     "ConsumerStatus",
+    "Drain",
     "EventDelivery",
     "PartitionStatus",
     "Relay",
     "RelayStatus",
+    "RetryDelivery",
     "Subscription",
     "check_within",
+    "failure_topics",
+    "retry_delays",
+    "say_order_is_given_up",
 ]

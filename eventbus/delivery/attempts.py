@@ -15,6 +15,7 @@ from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.incoming import Call, Incoming, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
+from eventbus.delivery.retry_records import Retry
 from eventbus.delivery.slice import parked_among
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store import Transactions
@@ -100,17 +101,23 @@ class Attempts:
         self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
     ) -> None:
         letter = dead_letter(self._service, work.record, error, handler=call.handler.name, attempts=attempts)
-        parks = False
+        parks = is_delayed = False
         async with self._transactions.begin() as transaction:
             checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
             # With a row in the inbox a repeat of the message is dropped, and not tried all over again.
             if await self._admit(transaction.connection, call):
-                parks = await self._giving_up.keep(transaction, letter, call.handler)
-                await self._giving_up.publish_copy(transaction, work.record, call.handler, error, attempts)
+                retry = Retry(work.record, call.handler.name, attempts, 0, call.inbox_id or "")
+                is_delayed = await self._giving_up.delay(transaction, retry, call.handler)
+                if not is_delayed:
+                    parks = await self._giving_up.keep(transaction, letter, call.handler)
+                    await self._giving_up.publish_copy(transaction, work.record, call.handler, error, attempts)
         claim.move(checkpoint, next_offset)
         if parks:
             claim.parked()
-        self._outcomes.dead(work.record, error, call.handler.name, attempts, parks=parks)
+        if is_delayed:
+            self._outcomes.delayed(work.record, error, call.handler.name, attempts)
+        else:
+            self._outcomes.dead(work.record, error, call.handler.name, attempts, parks=parks)
 
     async def _admit(self, connection: AsyncConnection, call: Call) -> bool:
         ids = [] if call.inbox_id is None else [call.inbox_id]

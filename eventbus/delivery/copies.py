@@ -9,13 +9,15 @@ Source      KIP-298, error handling in Connect
 import base64
 import traceback
 from datetime import UTC, datetime
+from typing import Final
 
 from eventbus.database import OutboxRow
 from eventbus.store.identifiers import new_event_id
 from eventbus.transport.partitioning import slot_of
 from eventbus.transport.port import IncomingRecord
 
-_ERRORS = "__connect.errors."
+KEY_IN_BASE64: Final = "eventbus_key;base64"
+_ERRORS: Final = "__connect.errors."
 
 
 def dead_letter_copy(
@@ -48,7 +50,7 @@ def outbox_copy(topic: str, record: IncomingRecord, further: list[tuple[str, str
         elif value is not None:
             headers.append((f"{name};base64", _base64(value)))
     if record.key is not None and key is None:
-        headers.append(("eventbus_key;base64", _base64(record.key)))
+        headers.append((KEY_IN_BASE64, _base64(record.key)))
     if record.value is None:
         headers.append(("eventbus_null_value", "true"))
     kind = next((text for name, text in headers if name == "ce_type"), "")

@@ -24,7 +24,7 @@ import anyio
 from eventbus.database import Database, DeadLetter, DeadLetters, LetterRetries, ParkedEvent, ParkedKey, Parking
 from eventbus.delivery.backoff import Backoff, wait_before
 from eventbus.delivery.event_claim import NOT_FAILURES
-from eventbus.delivery.giving_up import GivingUp
+from eventbus.delivery.giving_up import GivingUp, NotHandled
 from eventbus.delivery.incoming import Incoming, Sorting, Undecodable, dead_letter, failure_of, record_of
 from eventbus.delivery.outcomes import Outcomes
 from eventbus.delivery.wakeup import Wakeup
@@ -46,10 +46,6 @@ _SLICE_EVENTS: Final = 100
 _SLICE_SECONDS: Final = 0.1
 _KEY_SECONDS: Final = 1.0
 """A key's share of one round: others are not to wait for its thousands."""
-
-
-class NotHandled(Exception):
-    """The handler that a letter is for does not take its type any more."""
 
 
 class _Failed(Exception):

@@ -6,9 +6,15 @@ All of it is written in the transaction that moves on behind the event.
 
 from eventbus.database import DeadLetter, DeadLetters, Outbox, ParkedKey, Parking
 from eventbus.delivery.copies import dead_letter_copy
+from eventbus.delivery.retry_records import Retry, retry_row
 from eventbus.handlers.registry import HandlerDefinition
+from eventbus.handlers.retry_later import RetryLater
 from eventbus.store import Transaction
 from eventbus.transport.port import IncomingRecord
+
+
+class NotHandled(Exception):
+    """The handler that a record was kept for does not take its type any more."""
 
 
 class GivingUp:
@@ -27,6 +33,14 @@ class GivingUp:
             return False
         key = ParkedKey(self._service, letter.topic, letter.key, handler.name)
         await self._parking.park(transaction.connection, key, letter.id, letter.failed_at)
+        return True
+
+    async def delay(self, transaction: Transaction, retry: Retry, handler: HandlerDefinition | None) -> bool:
+        """Has the retry wait for the handler's delay of its tier; False when the handler has none (left)."""
+        on_failure = "park" if handler is None else handler.options.on_failure
+        if not isinstance(on_failure, RetryLater) or retry.tier >= len(on_failure.delays):
+            return False
+        await self._outbox.add(transaction.connection, [retry_row(self._service, retry, on_failure.delays[retry.tier])])
         return True
 
     async def publish_copy(

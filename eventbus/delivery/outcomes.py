@@ -11,6 +11,7 @@ from eventbus.delivery.event_claim import EventClaim
 from eventbus.delivery.incoming import Call, Incoming, Work
 from eventbus.observability import (
     EVENTS_DEAD_LETTERED,
+    EVENTS_DELAYED,
     EVENTS_DRAINED,
     EVENTS_HANDLED,
     EVENTS_PARKED,
@@ -102,6 +103,20 @@ class Outcomes:
             record.offset,
             f"handler {handler} failed {attempts} times" if handler and attempts else "it cannot be decoded",
             f", and later events of key {shown(record.key)} wait behind it" if parks else "",
+            type(error).__name__,
+            error,
+        )
+
+    def delayed(self, record: IncomingRecord, error: Exception, handler: str, attempts: int) -> None:
+        """The record waits in a delay topic."""
+        self._counters.add(EVENTS_DELAYED, handler=handler)
+        _log.warning(
+            "handler %s failed %d times at %s-%d offset %d, it is tried again later: %s: %s",
+            handler,
+            attempts,
+            record.topic,
+            record.partition,
+            record.offset,
             type(error).__name__,
             error,
         )

@@ -9,6 +9,7 @@ from eventbus.handlers.middleware import Middleware, MiddlewareDefinition, Next
 from eventbus.handlers.provided import Provided, per_message
 from eventbus.handlers.provision import Provider, Provision, Scope, Source, from_unit_of_work, unit_of_work_of
 from eventbus.handlers.registry import HandlerDefinition, Handlers, find_handlers, only_modules
+from eventbus.handlers.retry_later import RetryLater, retry_later
 
 __all__ = [
     "Faults",
@@ -22,6 +23,7 @@ __all__ = [
     "Provided",
     "Provider",
     "Provision",
+    "RetryLater",
     "Scope",
     "Source",
     "current_scope",
@@ -30,5 +32,6 @@ __all__ = [
     "handles",
     "only_modules",
     "per_message",
+    "retry_later",
     "unit_of_work_of",
 ]
