@@ -69,7 +69,7 @@ class Invocation:
             )
             raise
         finally:
-            scope.is_open = False
+            scope.close()
             _current.reset(token)
 
 

@@ -47,6 +47,11 @@ class Scope:
             self._values = {}
         return self._values
 
+    def close(self) -> None:
+        """The handler has returned. What was provided refers to the unit of work, which refers to this scope: let go."""
+        self.is_open = False
+        self._values = None
+
     def _make_metadata(self) -> Metadata:
         raise NotImplementedError(f"{type(self).__qualname__} was given no metadata, and does not say how to make it")
 

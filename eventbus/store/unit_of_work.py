@@ -203,6 +203,7 @@ class UnitOfWork:
     async def close(self) -> None:
         """Let go of the session; what was not completed is dropped."""
         self._completed = True
+        self._callbacks = []
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
