@@ -90,7 +90,7 @@ def delivery(
     counters: Counters | None = None,
 ) -> EventDelivery:
     """The delivery of a service with these handlers."""
-    found = _invocations(handlers)
+    found = invocations(handlers)
     transactions = Transactions(database, service)
     return EventDelivery(
         service, found, MessageTypes(found), [topic], database, transactions, counters=counters or Counters()
@@ -120,7 +120,7 @@ def place(partition: int = 0) -> LogPartition:
 
 def draining(database: Database, *handlers: Callable[..., object], service: str = "shop") -> Drain:
     """What handles dead letters and parked events again, in a service with these handlers."""
-    found = _invocations(handlers)
+    found = invocations(handlers)
     return Drain(service, found, MessageTypes(found), database, Transactions(database, service))
 
 
@@ -138,7 +138,8 @@ async def parked_in(database: Database, key: bytes, *, handler: str = "payments.
     return [json.loads(event.value or b"{}")["number"] for event in waiting]
 
 
-def _invocations(handlers: Sequence[Callable[..., object]]) -> dict[type[Event], list[Invocation]]:
+def invocations(handlers: Sequence[Callable[..., object]]) -> dict[type[Event], list[Invocation]]:
+    """The handlers by event, as an application has them."""
     found: dict[type[Event], list[Invocation]] = {}
     for definition in find_handlers([module_of(*handlers)], Faults()):
         assert issubclass(definition.message_type, Event)
