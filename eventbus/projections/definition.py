@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar, cast, overload
 
 from sqlalchemy import Table
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.errors import DefinitionError
+from eventbus.errors import CheckpointFenced, DefinitionError, ForeignLog, Unavailable
 from eventbus.messages import Event
 from eventbus.projections.naming import check_name, snake_case
 from eventbus.projections.row import Row
@@ -25,6 +26,20 @@ Returned = TypeVar("Returned", bound=Row | None)
 
 Writer = Callable[[AsyncConnection, Sequence[Event]], Awaitable[None]]
 """Applies events, in order, in the caller's transaction. Raises EventFailed."""
+
+NO_EVENTS_FAULT = (
+    Unavailable,
+    CheckpointFenced,
+    ForeignLog,
+    DefinitionError,
+    ProgrammingError,
+    OperationalError,
+    InternalError,
+)
+"""
+What fails for any event: the world is away, the partition is another's, or code or tables are wrong, as when somebody
+has dropped one. Nothing is skipped because of it.
+"""
 
 _MARKS = "__eventbus_projects__"
 

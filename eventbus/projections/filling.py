@@ -41,6 +41,10 @@ class _Part:
     moves: dict[TopicPartition, int] = field(default_factory=dict[TopicPartition, int])
 
 
+class _NotKeptError(Exception):
+    """Rolls a trial back."""
+
+
 class Filling:
     """The checkpoints of a build, and what moves them on. `moved` is called after each transaction."""
 
@@ -164,6 +168,9 @@ class Filling:
                     f"{self._build.generation}) was "
                     "taken over by another process"
                 ) from fenced
+            except Exception as error:
+                first = await self._first_refused(part.events)
+                raise self._refused(part.records[first], f"{type(error).__name__}: {error}") from error
         self._moved()
 
     async def _commit(self, moves: Mapping[TopicPartition, int], events: Sequence[ProjectedEvent]) -> None:
@@ -174,6 +181,29 @@ class Filling:
             }
             await self._build.apply(connection, events)
         self._claimed |= moved
+
+    async def _first_refused(self, events: Sequence[ProjectedEvent]) -> int:
+        """The index of the event whose effects the database or its driver refuses: their errors name none."""
+        applied, refused = 0, len(events)
+        while refused - applied > 1:
+            half = (applied + refused) // 2
+            if await self._is_applicable(events[:half]):
+                applied = half
+            else:
+                refused = half
+        return refused - 1
+
+    async def _is_applicable(self, events: Sequence[ProjectedEvent]) -> bool:
+        try:
+            async with self._database.transaction() as connection:
+                await self._build.apply(connection, events)
+                raise _NotKeptError
+        except _NotKeptError:
+            return True
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            return False
 
     def _decode(self, record: IncomingRecord) -> ProjectedEvent | None:
         if self._skipped and (record.topic, record.partition, record.offset) in self._skipped:

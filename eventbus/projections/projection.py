@@ -21,8 +21,9 @@ from sqlalchemy.sql.elements import quoted_name
 
 from eventbus.errors import DefinitionError
 from eventbus.messages import Event
-from eventbus.projections.definition import AnyProjection, EventFailed, Writer, define
+from eventbus.projections.definition import NO_EVENTS_FAULT, AnyProjection, EventFailed, Writer, define
 from eventbus.projections.naming import part_name, table_name
+from eventbus.projections.own_tables import OwnTables
 
 SqlFunction = Callable[[Event, AsyncConnection], Awaitable[None]]
 
@@ -32,9 +33,10 @@ class Projection(AnyProjection):
     Derive with the class keywords `topics`, `tables`, `version` and, rarely, `name`.
 
     The methods' writes and the checkpoint are one transaction. A method that fails is tried three times, and then its
-    event becomes a dead letter, without a trace of it in the tables. Write nothing but these tables, and through this
-    connection: a rebuild runs the same methods again. What differs from run to run (now(), random numbers, serial
-    keys) makes a rebuild refuse the switch, because the two generations cannot be compared.
+    event becomes a dead letter, without a trace of it in the tables. A rebuild runs the same methods again, so they get
+    the event and the transaction and nothing else, and may write nothing but these tables: a statement that writes
+    another one is a DefinitionError, and nothing is applied. What differs from run to run (now(), random numbers,
+    serial keys) makes a rebuild refuse the switch, because the two generations cannot be compared.
 
     Raises DefinitionError when the class is created: no table, a foreign key (the other table changes its name), two
     methods for one event.
@@ -92,18 +94,22 @@ class Projection(AnyProjection):
     @classmethod
     def writer(cls, generation: int, tables: Sequence[Table]) -> Writer:
         projection = cls.at(tables)
+        own_tables = OwnTables(cls.projection_name, tables)
         functions: dict[type[Event], tuple[str, SqlFunction]] = {
             method.event: (f"{cls.__name__}.{method.name}", getattr(projection, method.name))
             for method in cls.projection_methods
         }
 
         async def write(connection: AsyncConnection, events: Sequence[Event]) -> None:
-            for index, event in enumerate(events):
-                name, function = functions[type(event)]
-                try:
-                    await function(event, connection)
-                except Exception as error:
-                    raise EventFailed(index, name) from error
+            with own_tables.only(connection):
+                for index, event in enumerate(events):
+                    name, function = functions[type(event)]
+                    try:
+                        await function(event, connection)
+                    except NO_EVENTS_FAULT:
+                        raise
+                    except Exception as error:
+                        raise EventFailed(index, name) from error
 
         return write
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import anyio
-from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.clock import Clock, SystemClock
@@ -23,10 +22,10 @@ from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
 from eventbus.database.dead_letters import DeadLetter, DeadLetters
 from eventbus.database.engine import Database
 from eventbus.database.inbox import Inbox
-from eventbus.errors import CheckpointFenced, ForeignLog, Unavailable, UndecodableMessage
+from eventbus.errors import ForeignLog, UndecodableMessage
 from eventbus.observability import EVENTS_DEAD_LETTERED, EVENTS_PROJECTED, EVENTS_REPEATED, EVENTS_RETRIED, Counters
 from eventbus.projections.build import Build, ProjectedEvent
-from eventbus.projections.definition import AnyProjection, EventFailed
+from eventbus.projections.definition import NO_EVENTS_FAULT, AnyProjection, EventFailed
 from eventbus.projections.generations import Generations
 from eventbus.projections.pauses import ProjectionPaused, paused_words
 from eventbus.projections.records import RecordDecoder
@@ -34,9 +33,6 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.transport.port import IncomingRecord
 
 _log = logging.getLogger(__name__)
-
-# The world is away, the partition is another's, or the tables are wrong, as when somebody has dropped one.
-_NO_EVENTS_FAULT = (Unavailable, CheckpointFenced, ForeignLog, ProgrammingError, OperationalError, InternalError)
 
 SWITCH_POLL_SECONDS = 0.05
 BACKOFF_SECONDS = 0.05
@@ -140,7 +136,7 @@ class ProjectionRunner:
             piece = pieces.pop()
             try:
                 await self._commit(claim, piece)
-            except _NO_EVENTS_FAULT:
+            except NO_EVENTS_FAULT:
                 raise
             except Exception as error:
                 pieces += reversed(await self._smaller(piece, error))

@@ -4,13 +4,14 @@ from decimal import Decimal
 
 import anyio
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.clock import SystemClock
 from eventbus.database import Database, DeadLetter, DeadLetters
-from eventbus.errors import CheckpointFenced, ForeignLog, SchemaOutdated
-from eventbus.projections import AnyProjection, Row, View, prepare_projections
+from eventbus.errors import CheckpointFenced, DefinitionError, ForeignLog, SchemaOutdated
+from eventbus.projections import AnyProjection, Row, View, prepare_projections, projects
 from eventbus.projections.row_table import RowTable
 from tests.eventbus.projections.memory_log import Feeder, MemoryLog
 from tests.eventbus.projections.shop import (
@@ -18,6 +19,7 @@ from tests.eventbus.projections.shop import (
     CustomerTotals,
     OrderForgotten,
     OrderPaid,
+    OrderPlaced,
     OrderSizes,
     OrderSummaries,
     OrderSummary,
@@ -144,21 +146,42 @@ async def test_a_value_that_the_table_refuses_fails_its_own_event_only(prepared:
     assert await View(OrderSizes, prepared).count() == 8
 
 
-async def test_a_table_that_is_gone_makes_no_dead_letters(prepared: Database) -> None:
+@pytest.mark.parametrize("projection", [OrderSummaries, Turnover])
+async def test_a_table_that_is_gone_makes_no_dead_letters(prepared: Database, projection: type[AnyProjection]) -> None:
     """It is no event's fault: nothing is skipped, and the view goes on when the table is back."""
     log = MemoryLog()
     log.append(placed("o-1"), stream="Order-o-1")
-    (table,) = OrderSummaries.tables(1)
-    feeder = Feeder(log, OrderSummaries, prepared)
+    (table,) = projection.tables(1)
+    feeder = Feeder(log, projection, prepared)
     async with prepared.transaction() as connection:
         await connection.run_sync(table.drop)
-    with pytest.raises(DBAPIError, match="view_order_summaries_1"):
+    with pytest.raises(DBAPIError, match=table.name):
         await feeder.feed()
     assert await letters(prepared) == []
     async with prepared.transaction() as connection:
         await connection.run_sync(table.create)
     await feeder.feed()
-    assert len(await summaries(prepared)) == 1
+    async with prepared.reading() as connection:
+        assert len((await connection.execute(select(table))).all()) == 1
+
+
+async def test_a_sql_projection_that_writes_another_table_is_refused_and_applies_nothing(prepared: Database) -> None:
+    """A rebuild would do it again for every event: it is the code's fault and no event's."""
+
+    class Mailing(Turnover, topics=["orders"], tables=[turnover], name="turnover"):
+        @projects(OrderPlaced)
+        async def placed(self, event: OrderPlaced, connection: AsyncConnection) -> None:
+            await super().placed(event, connection)
+            await connection.execute(text("UPDATE eventbus_outbox SET topic = 'mails'"))
+
+    log = MemoryLog()
+    log.append(placed("o-1"), stream="Order-o-1")
+    with pytest.raises(DefinitionError, match="'turnover' writes the table 'eventbus_outbox', which is not in its tab"):
+        await Feeder(log, Mailing, prepared).feed()
+    assert await letters(prepared) == []
+    async with View(Turnover, prepared).reading() as snapshot:
+        assert (await snapshot.connection.execute(select(snapshot.table(turnover)))).all() == []
+    await Feeder(log, Turnover, prepared).feed()
 
 
 async def test_a_fenced_runner_leaves_nothing(prepared: Database) -> None:

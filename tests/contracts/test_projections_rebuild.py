@@ -31,6 +31,7 @@ from tests.eventbus.projections.shop import (
     TYPES,
     OrderPaid,
     OrderPlaced,
+    OrderSizes,
     OrderSummaries,
     OrderSummary,
     Turnover,
@@ -248,6 +249,20 @@ async def test_the_first_event_that_fails_stops_a_rebuild_with_its_position(prep
     assert await states(prepared) == [(1, "live"), (2, "building")]
     result = await rebuild(log, prepared, skip_dead_letters=True).run()
     assert (result.generation, result.resumed) == (2, True)
+
+
+async def test_an_event_whose_row_the_database_refuses_stops_a_rebuild_with_its_position(prepared: Database) -> None:
+    """The database's error names no event: it is found among the thousands of a batch."""
+    await prepare_projections(prepared, [OrderSizes], SystemClock())
+    log = log_of(60)
+    log.append(placed("o-bad", total="1e20"), 1, stream="Order-o-bad")
+    offset = len(log.partitions[1]) - 1
+    append_order(log, 61)
+    await Feeder(log, OrderSizes, prepared).feed()
+    with pytest.raises(RebuildRefused, match=f"stopped at orders-1 offset {offset}: "):
+        await rebuild(log, prepared, OrderSizes).run()
+    result = await rebuild(log, prepared, OrderSizes, skip_dead_letters=True).run()
+    assert (result.resumed, result.rows_compared) == (True, True)
 
 
 async def test_rows_that_differ_are_not_switched_to_and_their_keys_are_shown(prepared: Database) -> None:
