@@ -68,7 +68,7 @@ class Repository(Generic[A]):
                         self._aggregate.__qualname__,
                     )
                     stored = await self._unit_of_work.load(aggregate.stream)
-        return aggregate.replay([self._decode(one) for one in stored])
+        return aggregate.replay(map(self._decode, stored))
 
     def add(self, aggregate: A) -> A:
         """
@@ -81,11 +81,11 @@ class Repository(Generic[A]):
         return aggregate
 
     def _decode(self, stored: StoredEvent) -> Event:
-        event = self._types.decode(stored.envelope, stored.data)
+        event = self._types.decode_as(stored.type, stored.type_version, stored.data)
         if event is None:
             raise DefinitionError(
-                f"stream {stored.envelope.stream!r} holds a {stored.envelope.type} v{stored.envelope.version} at "
-                f"{stored.envelope.stream_version}, and {self._aggregate.__name__} applies no such event"
+                f"stream {stored.envelope.stream!r} holds a {stored.type} v{stored.type_version} at "
+                f"{stored.version}, and {self._aggregate.__name__} applies no such event"
             )
         return event
 

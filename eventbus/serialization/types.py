@@ -59,15 +59,19 @@ class MessageTypes:
 
         Raises UndecodableMessage: no data, data that do not fit, or a version newer than the class's.
         """
-        cls = self._classes.get(envelope.type)
+        return self.decode_as(envelope.type, envelope.version, data)
+
+    def decode_as(self, name: str, version: int, data: bytes | None) -> Event | None:
+        """The same, for who has no envelope: loading a stream would make one for each of its events."""
+        cls = self._classes.get(name)
         if cls is None:
             return None
         if data is None:
-            raise UndecodableMessage(f"{envelope.type} v{envelope.version} has no data (a null value)")
-        if envelope.version == cls.message_version:
+            raise UndecodableMessage(f"{name} v{version} has no data (a null value)")
+        if version == cls.message_version:
             return decode(cls, data)
         # Through JSON again, so that an upcast event is validated by exactly the rules of one that was read.
-        return decode(cls, to_json(self.newest_shape(envelope, data)))
+        return decode(cls, to_json(self._upcast(cls, name, version, data)))
 
     def newest_shape(self, envelope: Envelope, data: bytes) -> dict[str, JsonValue]:
         """
@@ -77,21 +81,24 @@ class MessageTypes:
         cls = self._classes.get(envelope.type)
         if cls is None:
             raise UndecodableMessage(f"{envelope.type} is no event of this application")
-        if envelope.version > cls.message_version:
+        return self._upcast(cls, envelope.type, envelope.version, data)
+
+    def _upcast(self, cls: type[Event], name: str, version: int, data: bytes) -> dict[str, JsonValue]:
+        if version > cls.message_version:
             raise UndecodableMessage(
-                f"{envelope.type} v{envelope.version} is newer than version {cls.message_version}, the newest known "
-                "here: deploy the newer class first"
+                f"{name} v{version} is newer than version {cls.message_version}, the newest known here: deploy the "
+                "newer class first"
             )
-        return self._upcasters.upcast(cls, envelope.version, _object(envelope, data))
+        return self._upcasters.upcast(cls, version, _object(name, version, data))
 
 
-def _object(envelope: Envelope, data: bytes) -> dict[str, JsonValue]:
+def _object(name: str, version: int, data: bytes) -> dict[str, JsonValue]:
     try:
         value: JsonValue = from_json(data)
     except ValueError as error:
-        raise UndecodableMessage(f"{envelope.type} v{envelope.version}: {error}") from None
+        raise UndecodableMessage(f"{name} v{version}: {error}") from None
     if not isinstance(value, dict):
-        raise UndecodableMessage(f"{envelope.type} v{envelope.version}: the value is no JSON object")
+        raise UndecodableMessage(f"{name} v{version}: the value is no JSON object")
     return value
 
 
