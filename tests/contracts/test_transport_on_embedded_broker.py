@@ -9,9 +9,15 @@ from tests.servers.broker_process import BrokerProcess, running_broker
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+def shared_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     with running_broker(tmp_path_factory.mktemp("transport") / "broker") as broker:
         yield broker
+
+
+@pytest.fixture
+def log(shared_log: BrokerProcess) -> BrokerProcess:
+    """It runs, also when the test before has failed while it was away."""
+    return shared_log if shared_log.is_running else shared_log.start()
 
 
 class TestKafkaTransportOnTheEmbeddedBroker(TransportContract):

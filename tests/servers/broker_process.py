@@ -52,6 +52,11 @@ class BrokerProcess:
         """Everything that the broker has written to standard error, over all its starts."""
         return self.log_file.read_text(encoding="utf-8")
 
+    @property
+    def is_running(self) -> bool:
+        """False when a test has killed it and has failed before it could start it again."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> "BrokerProcess":
         """Returns when clients can connect."""
         assert self._process is None, "it runs already"

@@ -20,6 +20,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
 
 @pytest.fixture
 async def transport(broker: BrokerProcess) -> AsyncIterator[KafkaTransport]:
+    if not broker.is_running:
+        # A test that failed while it was away: the next one would wait for it without an end.
+        broker.start()
     transport = KafkaTransport(broker.bootstrap)
     await transport.start()
     yield transport

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 
+import anyio.to_thread
+import asyncpg
 import pytest
 
-from eventbus.database import BlockedRows, Database, SlotLeases
+from eventbus.database import BlockedRows, Database, Outbox, SlotLeases
 from eventbus.testing.contracts.transactional_producer import committed
 from eventbus.transport import KafkaTransport
 from tests.eventbus.delivery.test_relay import add, is_empty, numbers_of, on_sqlite, relay, relaying, row, until
+from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
@@ -112,3 +115,31 @@ async def test_a_blocked_row_is_seen_retried_and_discarded_from_another_process(
             assert await BlockedRows().list(connection) == []
             assert [lease.slot for lease in await SlotLeases().list(connection)] == [0]
     assert numbers_of(await committed(transport, topic), "a") == [2]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_open_transactions_of_others_stall_nothing(
+    transport: KafkaTransport, topic: str, database: Database, database_url: str, postgres_server: PostgresServer
+) -> None:
+    """In another database of the same server, or in this one: what is committed is published, what is not waits."""
+    elsewhere = await anyio.to_thread.run_sync(postgres_server.create_database)
+    stranger = await asyncpg.connect(postgres_server.url(elsewhere))
+    neighbour = await asyncpg.connect(database_url)
+    try:
+        # Each has written, so that each has a transaction id that stays the oldest while it is open.
+        await stranger.execute("BEGIN; CREATE TABLE something (id int)")
+        await neighbour.execute("BEGIN; CREATE TABLE something (id int)")
+        async with database.transaction() as late:
+            await Outbox().add(late, [row(topic, 1, key="late")])
+            async with relaying(relay(database, transport)):
+                await add(database, [row(topic, number) for number in range(100)])
+                await until(lambda: is_empty(database), 5)
+                assert numbers_of(await committed(transport, topic), "k") == list(range(100))
+        async with relaying(relay(database, transport)):
+            # Its number is the lowest of all: a reader that remembers how far it has come would never see it.
+            await until(lambda: is_empty(database), 5)
+        assert numbers_of(await committed(transport, topic), "late") == [1]
+    finally:
+        await stranger.close()
+        await neighbour.close()
+        await anyio.to_thread.run_sync(postgres_server.drop_database, elsewhere)
