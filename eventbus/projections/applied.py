@@ -19,6 +19,7 @@ from eventbus.database.tables import generations, outbox, published
 from eventbus.errors import NotYetApplied
 from eventbus.messages import Receipt
 from eventbus.projections.definition import AnyProjection
+from eventbus.projections.pauses import Pause, Pauses, paused_words
 
 _FIRST_POLL_SECONDS = 0.002
 _POLL_SECONDS_MAX = 0.02
@@ -28,6 +29,7 @@ _POLL_SECONDS_MAX = 0.02
 class _Missing:
     unpublished: int
     behind: Sequence[str]
+    pause: Pause | None = None
 
 
 async def wait_until_applied(
@@ -85,13 +87,14 @@ async def _missing(connection: AsyncConnection, projection: type[AnyProjection],
         for topic, partition, offset in sorted(offsets)
         if reached.get((topic, partition), 0) <= offset
     ]
-    return _Missing(unpublished, behind)
+    return _Missing(unpublished, behind, await Pauses().find(connection, projection.projection_name))
 
 
 def _words(name: str, missing: _Missing, events: int, timeout: float) -> str:
     if missing.unpublished:
         return (
-            f"{missing.unpublished} of {events} events were not in the log after {timeout:g} s: the relay has not "
+            f"{missing.unpublished} of {events} events were not in the log after {timeout:.3g} s: the relay has not "
             "published them yet; `eventbus outbox status` shows what waits"
         )
-    return f"view {name!r} had not applied {missing.behind[0]} after {timeout:g} s"
+    words = f"view {name!r} had not applied {missing.behind[0]} after {timeout:.3g} s"
+    return words if missing.pause is None else f"{words}; it is {paused_words(missing.pause)}"

@@ -191,9 +191,7 @@ async def test_a_generation_of_another_version_says_what_it_would_miss(prepared:
     await rebuild(log, prepared, Settled).run()
     append_order(log, 4)
     await Feeder(log, Settled, prepared).feed()
-    with pytest.raises(
-        RebuildRefused, match=r"of version 1, this code is version 2.*has missed 3 offsets.*--behind"
-    ):
+    with pytest.raises(RebuildRefused, match=r"of version 1, this code is version 2.*has missed 3 offsets.*--behind"):
         await rollback(log, prepared, Settled).run()
     assert await states(prepared) == [(1, "old"), (2, "live")]
     behind = await rollback(log, prepared, Settled, behind=True).run()
