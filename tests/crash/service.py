@@ -1,7 +1,8 @@
 """
 The process under test: the accounts service without HTTP, told by a pipe what to do.
 
-Told       ("send", [(command id, account, number), …])   ("rebuild", projection)   ("partitions",)   ("stop",)
+Told       ("send", [(command id, account, number), …])   ("rebuild", projection)   ("rebuild from store", projection)
+           ("rollback", projection)   ("partitions",)   ("stop",)
 Answers    ("ready",)   ("receipt", command id, [event id, …])   ("failed", command id, text)
            ("partitions", [how many a consumer has, …])   ("rebuilt", generation, resumed)   ("stopped",)
 A receipt that has been answered is an acknowledged command: it may never be lost.
@@ -12,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from eventbus import Application, EventBusError
-from eventbus.projections import Rebuild, filling, takeover
+from eventbus.projections import Rebuild, Rollback, filling, store_filling, takeover
 from eventbus.projections.progress import RebuildProgress
 from tests.crash import accounts
 from tests.crash.kill_points import KillPlan, arm
@@ -67,8 +69,8 @@ class _Service:
 
     async def run(self) -> None:
         first = await anyio.to_thread.run_sync(self._pipe.recv)
-        if first[0] == "rebuild":
-            await self._rebuild(first[1])
+        if first[0] in ("rebuild", "rebuild from store", "rollback"):
+            await self._rebuild(*first)
         else:
             await self._serve(first)
 
@@ -108,13 +110,16 @@ class _Service:
             else:
                 self._pipe.send(("receipt", id, list(receipt.event_ids)))
 
-    async def _rebuild(self, projection: str) -> None:
+    async def _rebuild(self, what: str, projection: str) -> None:
         # Small steps, so that a log of some hundred events has a 30 % and a 70 %.
-        filling.RECORDS_A_TRANSACTION = REBUILD_BATCH
+        filling.RECORDS_A_TRANSACTION = store_filling.EVENTS_A_TRANSACTION = REBUILD_BATCH
         takeover.SWITCH_BELOW = REBUILD_BATCH
         chosen = next(one for one in self._app.projections if one.projection_name == projection)
         async with self._app.connected() as connection:
-            result = await Rebuild(
+            work = Rollback if what == "rollback" else Rebuild
+            if what == "rebuild from store":
+                work = partial(Rebuild, topics=self._app.model.topics, from_store=True)
+            result = await work(
                 chosen,
                 database=self._app.database,
                 transport=connection.transport,
