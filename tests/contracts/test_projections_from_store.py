@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from sqlalchemy import insert, select
 
 from eventbus.clock import SystemClock
 from eventbus.database import Database
+from eventbus.database.tables import blocked_rows, outbox
 from eventbus.domain import EventTopics
 from eventbus.errors import CheckpointFenced, ForeignLog
 from eventbus.projections import (
@@ -216,6 +218,34 @@ async def test_an_event_that_fails_is_named_by_stream_and_version(
     )
     result = await passing.run()
     assert (result.generation, result.rows_compared) == (2, True)
+
+
+async def test_an_event_that_the_log_refuses_is_not_waited_for_in_silence(
+    prepared: Database, log: MemoryLog, orders: StoredOrders
+) -> None:
+    """It would never arrive: the build says which one it is, and goes on when somebody has dealt with it."""
+    await Feeder(log, OrderSummaries, prepared).feed()
+    event_id = await orders.record(placed("o-huge"), "Order-o-huge", relayed=False)
+    async with prepared.transaction() as connection:
+        sequence = await connection.scalar(select(outbox.c.sequence).where(outbox.c.id == event_id))
+        await connection.execute(
+            insert(blocked_rows).values(
+                sequence=sequence,
+                slot=0,
+                event_id=event_id,
+                type="OrderPlaced",
+                topic="orders",
+                reason="too large",
+                attempts=3,
+                blocked_at=SystemClock().now(),
+            )
+        )
+    with pytest.raises(RebuildRefused, match=f"the log refuses event {event_id}: too large.*eventbus outbox blocked"):
+        await from_store(log, prepared).run()
+    await orders.relay()
+    await Feeder(log, OrderSummaries, prepared).feed()
+    result = await from_store(log, prepared).run()
+    assert (result.resumed, result.rows_compared) == (True, True)
 
 
 async def test_events_of_others_are_not_in_the_store_and_it_says_which(prepared: Database, log: MemoryLog) -> None:

@@ -156,6 +156,20 @@ async def test_a_build_without_a_switch_is_kept_and_switched_to_later(prepared: 
     assert await View(OrderSummaries, prepared).count() == 6
 
 
+async def test_partitions_that_a_topic_has_got_meanwhile_are_built_too(prepared: Database) -> None:
+    """Before the switch: the live view has read them."""
+    log = log_of(4)
+    feeder = Feeder(log, OrderSummaries, prepared)
+    await feeder.feed()
+    await rebuild(log, prepared, switch=False).run()
+    log.partitions.append([])
+    log.append(placed("o-new"), 2, stream="Order-o-new")
+    await feeder.feed()
+    result = await rebuild(log, prepared, built_only=True).run()
+    assert result.rows_compared
+    assert await View(OrderSummaries, prepared).count() == 5
+
+
 @pytest.mark.parametrize("projection", [OrderSummaries, Turnover])
 async def test_a_rollback_catches_up_with_the_live_view_before_it_serves(
     prepared: Database, projection: type[AnyProjection]

@@ -81,9 +81,7 @@ async def test_a_paused_view_stands_still_over_a_restart_and_goes_on_when_it_is_
             while await state(app) != "paused":
                 await anyio.sleep(0.02)
         assert (await app.status())["ready"]
-        with pytest.raises(
-            NotYetApplied, match=r"view 'balances' had not applied .*paused since .* by ann@desk"
-        ):
+        with pytest.raises(NotYetApplied, match=r"view 'balances' had not applied .*paused since .* by ann@desk"):
             await app.ask(GetBalance(account_id="a-1"), at_least=receipt, timeout=SECONDS_MAX / 10)
         assert await app.ask(GetBalance(account_id="a-1")) == Balance(account_id="a-1", amount=Decimal(5))
     again = make()

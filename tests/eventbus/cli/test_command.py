@@ -41,7 +41,13 @@ nothing = None
 COMMANDS = [
     ["run"],
     ["projections", "list"],
+    ["projections", "status"],
     ["projections", "rebuild"],
+    ["projections", "switch"],
+    ["projections", "rollback"],
+    ["projections", "drop"],
+    ["projections", "pause"],
+    ["projections", "resume"],
     ["dead-letters", "list"],
     ["dead-letters", "show"],
     ["dead-letters", "retry"],
