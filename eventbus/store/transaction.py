@@ -9,7 +9,7 @@ group with others (see `group_commit`). What needs the database's own transactio
 it to be opened before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,6 +100,17 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
                 "opens one before it is called, or `await unit_of_work.open()`"
             )
         return self._connection
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the database has begun its transaction."""
+        return self._connection is not None
+
+    def expected(self) -> Iterator[tuple[str, int]]:
+        """The streams that are to be appended to at a version, and the version."""
+        for stream, pending in () if self._pending is None else self._pending.streams.items():
+            if pending.base is not None:
+                yield stream, pending.base
 
     async def open(self) -> None:
         """Begin the database's transaction; again is nothing. What was loaded before was loaded outside of it."""
