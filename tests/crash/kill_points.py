@@ -17,8 +17,9 @@ from typing import Final
 
 import anyio
 
-from eventbus.database import DeadLetters, Inbox, Outbox, SlotLeases
+from eventbus.database import DeadLetters, Inbox, LetterRetries, Outbox, Parking, SlotLeases
 from eventbus.delivery import EventDelivery
+from eventbus.delivery.giving_up import GivingUp
 from eventbus.handlers import Invocation
 from eventbus.projections import ProjectionRunner
 from eventbus.projections.progress import RebuildProgress
@@ -159,6 +160,12 @@ PLACES: Final = {
     "handled and committed, group offset not": [Place(EventDelivery, "apply", _has(2))],
     "in the middle of a projection batch": [Place(RowTable, "write", _has(3))],
     "projected and committed, group offset not": [Place(ProjectionRunner, "apply", _has(2))],
+    "given up, not committed": [Place(GivingUp, "keep", _always)],
+    "waiting, not committed": [Place(Parking, "add", _has(2))],
+    "letter handled, not committed": [Place(LetterRetries, "remove", _always)],
+    "failure of a letter noted, not committed": [Place(LetterRetries, "failed", _result)],
+    "waiting events handled, not committed": [Place(Parking, "remove", _has(2))],
+    "key freed, not committed": [Place(Parking, "free", _result)],
     "before a batch of handlers or of a projection": [
         Place(EventDelivery, "apply", _has(2), before=True),
         Place(ProjectionRunner, "apply", _has(2), before=True),
