@@ -109,6 +109,31 @@ class BrokerConfig:
         at_least=1,
         documentation="Connections that wait to be accepted.",
     )
+    max_in_flight_requests_per_connection: int = integer(
+        "max.in.flight.requests.per.connection",
+        1_000,
+        at_least=1,
+        ours=True,
+        documentation="Requests of one connection that wait for their answers; at so many it is not read until half of "
+        "them are answered.",
+    )
+    connection_unsent_max_bytes: int = integer(
+        "connection.unsent.max.bytes",
+        64 * _MEBI,
+        kind=_LONG,
+        at_least=1,
+        ours=True,
+        documentation="Answers that one connection does not take; at so many bytes it is not read until half of them "
+        "are sent.",
+    )
+    max_parked_fetches: int = integer(
+        "max.parked.fetches",
+        20_000,
+        at_least=0,
+        ours=True,
+        documentation="Fetches that wait for data at the same time; a further one is answered at once with what there "
+        "is, and its client told to wait a second (throttle_time_ms).",
+    )
     fetch_max_bytes: int = integer(
         "fetch.max.bytes",
         55 * _MEBI,
@@ -135,12 +160,26 @@ class BrokerConfig:
     default_replication_factor: int = integer(
         "default.replication.factor", 1, at_least=1, at_most=1, acts=False, documentation="One broker, one copy."
     )
+    max_topics: int = integer(
+        "max.topics",
+        10_000,
+        at_least=1,
+        ours=True,
+        documentation="Topics at the same time; creating a further one is POLICY_VIOLATION.",
+    )
+    topic_config_max_bytes: int = integer(
+        "topic.config.max.bytes",
+        65_536,
+        at_least=0,
+        ours=True,
+        documentation="All settings of one topic together: names and texts; more is INVALID_CONFIG.",
+    )
     max_partitions: int = integer(
         "max.partitions",
         10_000,
         at_least=1,
         ours=True,
-        documentation="Partitions of all topics together; creating more is refused.",
+        documentation="Partitions of all topics together; creating more is POLICY_VIOLATION.",
     )
 
     # logs: what a topic gets when it sets nothing itself
@@ -397,7 +436,8 @@ class BrokerConfig:
         _MEBI,
         at_least=1,
         ours=True,
-        documentation="All protocols of one member together: names and metadata; more is INVALID_REQUEST.",
+        documentation="All protocols of one member together, names and metadata, or the topics and the expression that "
+        "a member of the consumer protocol subscribes to; more is INVALID_REQUEST.",
     )
     group_assignment_max_bytes: int = integer(
         "group.assignment.max.bytes",
@@ -503,6 +543,21 @@ class BrokerConfig:
         7 * _DAY_MS,
         at_least=1,
         documentation="How long a transactional id without transactions is remembered.",
+    )
+    transactional_id_max_count: int = integer(
+        "transactional.id.max.count",
+        100_000,
+        at_least=1,
+        ours=True,
+        documentation="Transactional ids that are remembered; a further one is POLICY_VIOLATION.",
+    )
+    transactional_id_max_bytes: int = integer(
+        "transactional.id.max.bytes",
+        1024,
+        at_least=1,
+        at_most=32_767,
+        ours=True,
+        documentation="The UTF-8 of a transactional id; more is INVALID_REQUEST.",
     )
     transaction_max_timeout_ms: int = integer(
         "transaction.max.timeout.ms",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Sequence
 from broker.clock import Clock
 from broker.config import BrokerConfig
 from broker.errors import ErrorCode
+from broker.groups.admission import Admission
 from broker.groups.alarms import Alarms
 from broker.groups.classic_groups import ClassicGroups
 from broker.groups.consumer.coordinator import ConsumerGroups, random_member_id
@@ -56,7 +57,17 @@ from broker.records import Marker
 class GroupCoordinator:
     """Every group API but for the wire. One thread, plain calls."""
 
-    __slots__ = ("_alarms", "_classic", "_cleanup_at", "_clock", "_config", "_consumers", "_journal", "_offsets")
+    __slots__ = (
+        "_admission",
+        "_alarms",
+        "_classic",
+        "_cleanup_at",
+        "_clock",
+        "_config",
+        "_consumers",
+        "_journal",
+        "_offsets",
+    )
 
     def __init__(
         self,
@@ -69,6 +80,7 @@ class GroupCoordinator:
     ) -> None:
         self._clock = clock
         self._config = config
+        self._admission = Admission(config, clock)
         self._journal = Journal(log, clock)
         self._alarms = Alarms()
         self._offsets = GroupOffsets(self._journal, clock, config)
@@ -98,18 +110,24 @@ class GroupCoordinator:
     # membership
 
     def join(self, request: JoinRequest, *, owner: Hashable, on_complete: Callable[[JoinResult], None]) -> None:
-        error = self._refuse_join(request)
+        exists = self._find(request.group_id) is not None
+        error = self._admission.refuse_join(request, exists=exists, groups=self._count())
         if error is not None:
             on_complete(JoinResult(error=error, member_id=request.member_id))
             return
+
+        def joined(result: JoinResult) -> None:
+            self._admission.note_classic(result.error, request.group_id)
+            on_complete(result)
+
         at = self._moment()
         consumers = self._consumers.find(request.group_id)
         if consumers is not None and len(consumers) > 0:
-            on_complete(self._consumers.join(consumers, request, at))
+            joined(self._consumers.join(consumers, request, at))
         elif consumers is not None and not self._consumers.remove(consumers, []):
             on_complete(JoinResult(error=ErrorCode.COORDINATOR_NOT_AVAILABLE, member_id=request.member_id))
         else:
-            self._classic.join(request, owner=owner, on_complete=on_complete, at=at)
+            self._classic.join(request, owner=owner, on_complete=joined, at=at)
 
     def sync(self, request: SyncRequest, *, owner: Hashable, on_complete: Callable[[SyncResult], None]) -> None:
         consumers = self._consumers.find(request.group_id)
@@ -138,12 +156,14 @@ class GroupCoordinator:
 
     def consumer_heartbeat(self, request: HeartbeatRequest) -> HeartbeatResult:
         """ConsumerGroupHeartbeat: a member of the consumer protocol (KIP-848) joins, stays, reports or leaves."""
-        refused = self._refuse_consumer(request)
+        exists = self._find(request.group_id) is not None
+        refused = self._admission.refuse_heartbeat(request, exists=exists, groups=self._count())
         if refused is not None:
             return refused
         at = self._moment()
         classic = self._classic.find(request.group_id)
         result = self._consumers.heartbeat(request, classic, at)
+        self._admission.note_consumer(result.error, request.group_id)
         if classic is not None and self._consumers.find(request.group_id) is not None:
             self._classic.give_up(request.group_id, at)
         return result
@@ -252,42 +272,6 @@ class GroupCoordinator:
 
     # who may
 
-    def _refuse_join(self, request: JoinRequest) -> ErrorCode | None:
-        config = self._config
-        shortest, longest = config.group_min_session_timeout_ms, config.group_max_session_timeout_ms
-        described = sum(len(name.encode()) + len(metadata) for name, metadata in request.protocols)
-        names = (request.member_id, request.instance_id or "", request.client_id, request.protocol_type)
-        if request.group_id == "" or len(request.group_id.encode()) > config.group_name_max_bytes:
-            return ErrorCode.INVALID_GROUP_ID
-        if not shortest <= request.session_timeout_ms <= longest:
-            return ErrorCode.INVALID_SESSION_TIMEOUT
-        if any(len(name.encode()) > config.group_name_max_bytes for name in names):
-            return ErrorCode.INVALID_REQUEST
-        if described > config.group_member_metadata_max_bytes:
-            return ErrorCode.INVALID_REQUEST
-        if self._find(request.group_id) is None:
-            if request.member_id != "":
-                return ErrorCode.UNKNOWN_MEMBER_ID
-            if self._are_too_many():
-                return ErrorCode.POLICY_VIOLATION
-        return None
-
-    def _refuse_consumer(self, request: HeartbeatRequest) -> HeartbeatResult | None:
-        names_max = self._config.group_name_max_bytes
-        names = (request.group_id, request.member_id, request.instance_id, request.rack_id, request.client_id)
-        longest = max((len(name.encode()) for name in names if name is not None), default=0)
-        if longest > names_max:
-            return HeartbeatResult(
-                error=ErrorCode.INVALID_REQUEST,
-                message=f"a name of {longest} bytes, allowed are {names_max} (group.name.max.bytes)",
-            )
-        if request.member_epoch == 0 and self._find(request.group_id) is None and self._are_too_many():
-            return HeartbeatResult(
-                error=ErrorCode.POLICY_VIOLATION,
-                message=f"there are {self._config.group_max_count} groups already (group.max.count)",
-            )
-        return None
-
     def _refuse_commit(self, request: CommitRequest) -> ErrorCode:
         group = self._find(request.group_id)
         if isinstance(group, ConsumerGroup):
@@ -296,9 +280,11 @@ class GroupCoordinator:
             return group.refuse_commit(request.member_id, request.instance_id, request.generation, self._moment())
         if request.generation > NO_GENERATION:
             return ErrorCode.GROUP_ID_NOT_FOUND if request.knows_member_epochs else ErrorCode.ILLEGAL_GENERATION
-        if len(request.group_id.encode()) > self._config.group_name_max_bytes:
+        if not self._admission.is_short(request.group_id):
             return ErrorCode.INVALID_GROUP_ID
-        return ErrorCode.POLICY_VIOLATION if self._are_too_many() else ErrorCode.NONE
+        if self._admission.are_too_many(self._count(), request.group_id):
+            return ErrorCode.POLICY_VIOLATION
+        return ErrorCode.NONE
 
     def _refuse_staging(self, request: CommitRequest) -> ErrorCode:
         group = self._find(request.group_id)
@@ -308,8 +294,8 @@ class GroupCoordinator:
             return self._refuse_commit(request)
         return group.refuse_staging(request.member_id, request.instance_id, request.generation)
 
-    def _are_too_many(self) -> bool:
-        return len(self._classic) + len(self._consumers) >= self._config.group_max_count
+    def _count(self) -> int:
+        return len(self._classic) + len(self._consumers)
 
     # inside
 

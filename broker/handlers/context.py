@@ -10,6 +10,7 @@ from broker.delayed import Purgatory
 from broker.groups import GroupCoordinator
 from broker.handlers.fetch_sessions import FetchSessions
 from broker.handlers.pending import Deferred
+from broker.limits import LimitLog
 from broker.storage import FileSystem
 from broker.topics import Background, Catalog, FlushGroup
 from broker.transactions import TransactionCoordinator
@@ -42,6 +43,7 @@ class BrokerState:
     flushes: FlushGroup
     background: Background
     fetch_sessions: FetchSessions = field(init=False)
+    limits: LimitLog = field(default_factory=LimitLog)
     stopping: bool = False
     errors: dict[tuple[ApiKey, int], int] = field(default_factory=dict[tuple[ApiKey, int], int])
     """Error codes in answers and in the partitions of produce and fetch, counted since the start."""

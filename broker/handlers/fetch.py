@@ -5,7 +5,7 @@ Behaviour
   - Whole batches from the one that holds the fetch offset on (the client trims), up to the high watermark; the first
     batch of an answer comes even when it is larger than max_bytes (KIP-74).
   - Fewer than min_bytes: parked under its partitions for max_wait_ms, woken by appends, by deletion, by a move of the
-    log's start. An error in any partition is answered at once.
+    log's start. Above max.parked.fetches: answered at once, with a throttle time. So is an error in any partition.
   - read_committed reads to the last stable offset, and is told which transactions in what it gets were aborted; the
     client leaves their records out.
   - Sessions (KIP-227): see fetch_sessions.py. An incremental answer names the partitions with records, with an error,
@@ -28,6 +28,7 @@ from broker.handlers.fetch_sessions import INITIAL_EPOCH, FetchSession, WantedPa
 from broker.handlers.leader_epochs import check_leader_epoch
 from broker.handlers.pending import Pending
 from broker.identifiers import TopicId
+from broker.limits import shortened
 from broker.storage import LogSlice
 from broker.storage.errors import OffsetOutOfRange
 from broker.topics import Partition
@@ -42,6 +43,7 @@ from broker.wire.messages.fetch import (
 )
 
 _READ_COMMITTED = 1
+_THROTTLE_MS_MAX = 1_000
 _TOPIC_IDS_FROM_VERSION = 13
 
 
@@ -54,11 +56,27 @@ def handle_fetch(context: RequestContext, request: FetchRequest) -> FetchRespons
     fetch = _Fetch(context, request, session)
     if request.max_wait_ms <= 0 or context.broker.stopping or fetch.is_satisfied():
         return fetch.answer()
+    if len(context.broker.fetches) >= context.broker.config.max_parked_fetches:
+        return _not_parked(context, fetch, request.max_wait_ms)
     pending: Pending[FetchResponse] = Pending()
     parked = _ParkedFetch(fetch, pending)
     deadline = context.broker.clock.monotonic() + request.max_wait_ms / 1000
     context.broker.fetches.park(parked, keys=fetch.partitions(), deadline=deadline, owner=context.owner)
     return pending
+
+
+def _not_parked(context: RequestContext, fetch: "_Fetch", max_wait_ms: int) -> FetchResponse:
+    """What there is, and the wish that the client waits by itself before it comes again."""
+    broker = context.broker
+    broker.limits.reached(
+        "max.parked.fetches",
+        broker.config.max_parked_fetches,
+        f"a fetch of {shortened(context.client_id)} from {context.client_host}",
+        broker.clock.monotonic(),
+    )
+    answer = fetch.answer()
+    answer.throttle_time_ms = min(max_wait_ms, _THROTTLE_MS_MAX)
+    return answer
 
 
 class _Fetch:

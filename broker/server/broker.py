@@ -149,7 +149,11 @@ class Broker:
             self._dispatcher.handle,
             self._alarm.refresh,
             on_admitted=self._admitted,
-            limits=ConnectionLimits(frame_bytes_max=config.socket_request_max_bytes),
+            limits=ConnectionLimits(
+                frame_bytes_max=config.socket_request_max_bytes,
+                in_flight_max=config.max_in_flight_requests_per_connection,
+                queued_bytes_max=config.connection_unsent_max_bytes,
+            ),
             in_flight_bytes_max=config.queued_max_request_bytes,
             connections_max=config.max_connections,
             connections_per_address_max=config.max_connections_per_ip,

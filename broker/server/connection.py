@@ -41,8 +41,8 @@ class FrameRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     frame_bytes_max: int
-    in_flight_max: int = 1_000
-    queued_bytes_max: int = 64 << 20
+    in_flight_max: int
+    queued_bytes_max: int
 
 
 class Exchange:

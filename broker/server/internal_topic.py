@@ -101,7 +101,7 @@ class InternalTopic:
         return None if topic is None else topic.partitions[0]
 
     def _create(self) -> Partition:
-        return self._catalog.create(self._name, self._partitions, self._overrides).partitions[0]
+        return self._catalog.create_internal(self._name, self._partitions, self._overrides).partitions[0]
 
 
 def _done(_outcome: object) -> None:

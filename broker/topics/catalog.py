@@ -23,6 +23,7 @@ from broker.config import BrokerConfig, InvalidConfig, TopicConfig
 from broker.delayed import Purgatory
 from broker.errors import ErrorCode, KafkaError
 from broker.identifiers import TopicId, TopicPartition, new_topic_id
+from broker.limits import LimitLog
 from broker.storage import CheckpointWrite, DataDirectory, FileSystem, OpeningProgress, PartitionLog
 from broker.storage.errors import StorageError
 from broker.storage.health import concerns_one_log
@@ -83,6 +84,7 @@ class Catalog:
         self._doomed: list[Path] = []
         # A topic may have been deleted just before a crash, and its directories renamed by this start.
         self._names_unsynced = True
+        self._limits = LimitLog()
         self.changes = 0
         """Rises with every topic that is created, deleted or widened."""
         self._log, state = MetadataLog.open(directory.path, files=files)
@@ -135,19 +137,44 @@ class Catalog:
         if name in self._topics:
             raise KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         check_collision(name, self._topics)
+        if len(self._topics) >= self._config.max_topics:
+            self._at_limit("max.topics", self._config.max_topics, f"topic {name}")
+            raise KafkaError(
+                ErrorCode.POLICY_VIOLATION,
+                f"there are {len(self._topics)} topics already, max.topics={self._config.max_topics}.",
+            )
         self.check_partition_count(partitions, partitions)
         return self.check_configs(overrides)
 
     def check_configs(self, overrides: Mapping[str, str]) -> TopicConfig:
         """The settings with the broker's defaults below *overrides*. Raises KafkaError INVALID_CONFIG."""
+        size = sum(len(text.encode()) for text in (*overrides, *overrides.values()))
+        size_max = self._config.topic_config_max_bytes
+        if size > size_max:
+            self._at_limit("topic.config.max.bytes", size_max, f"settings of {size} bytes")
+            raise KafkaError(
+                ErrorCode.INVALID_CONFIG, f"{size} bytes of settings for one topic, topic.config.max.bytes={size_max}."
+            )
+        return self._parsed(overrides)
+
+    def create(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
+        """Creates a topic; when it returns, the topic survives a crash. Raises KafkaError, StorageError."""
+        return self._create(name, partitions, overrides, self.check_new(name, partitions, overrides))
+
+    def create_internal(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
+        """
+        The same for a coordinator of the broker itself: no limit that strangers have used up keeps groups and
+        transactions from working.
+        """
+        return self._create(name, partitions, overrides, self._parsed(overrides))
+
+    def _parsed(self, overrides: Mapping[str, str]) -> TopicConfig:
         try:
             return TopicConfig.parse(overrides, self._config)
         except InvalidConfig as error:
             raise KafkaError(ErrorCode.INVALID_CONFIG, str(error)) from error
 
-    def create(self, name: str, partitions: int, overrides: Mapping[str, str]) -> Topic:
-        """Creates a topic; when it returns, the topic survives a crash. Raises KafkaError, StorageError."""
-        config = self.check_new(name, partitions, overrides)
+    def _create(self, name: str, partitions: int, overrides: Mapping[str, str], config: TopicConfig) -> Topic:
         self._forget_predecessors(name, range(partitions))
         topic = Topic(name, new_topic_id(), dict(overrides), config, self._epoch)
         self._log.append([TopicCreated(topic.id, name, partitions, topic.overrides, self._epoch)])
@@ -331,11 +358,15 @@ class Catalog:
             except OSError as error:
                 raise StorageError(self._directory.path, error) from error
 
+    def _at_limit(self, key: str, limit: int, what: str) -> None:
+        self._limits.reached(key, limit, what, self._clock.monotonic())
+
     def check_partition_count(self, partitions: int, more: int) -> None:
         if partitions < 1:
             raise KafkaError(ErrorCode.INVALID_PARTITIONS, f"Number of partitions was set to {partitions}.")
         # Each partition costs a directory and an open file; who asks for a million of them is mistaken, or means harm.
         if self.partition_count + more > self._config.max_partitions:
+            self._at_limit("max.partitions", self._config.max_partitions, f"{more} partitions more")
             raise KafkaError(
                 ErrorCode.POLICY_VIOLATION,
                 f"{more} partitions more would make {self.partition_count + more}, "

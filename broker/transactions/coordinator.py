@@ -23,6 +23,7 @@ from broker.clock import Clock
 from broker.config import BrokerConfig
 from broker.errors import ErrorCode, KafkaError
 from broker.identifiers import TopicPartition
+from broker.limits import LimitLog, shortened
 from broker.records import Marker
 from broker.transactions import state
 from broker.transactions.deadlines import Deadlines
@@ -43,8 +44,6 @@ LOG = logging.getLogger("broker.transactions")
 RETRY_S = 0.5
 _RETRY_S_MAX = 30.0
 _CLEANUP_S = 3600.0
-_IDS_MAX = 100_000
-"""Names come from strangers; each costs memory and a record until it expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,7 @@ class TransactionCoordinator:
         self._retry_s = RETRY_S
         """Doubles while a disk goes on refusing, so that the log says so once in a while and not twice a second."""
         self._cleanup_at = clock.monotonic() + _CLEANUP_S
+        self._limits = LimitLog()
         self.committed = 0
         self.aborted = 0
         """Transactions ended since the start."""
@@ -128,6 +128,11 @@ class TransactionCoordinator:
         if not 0 < timeout_ms <= self._config.transaction_max_timeout_ms:
             on_complete(ProducerResult(ErrorCode.INVALID_TRANSACTION_TIMEOUT))
             return
+        config = self._config
+        if len(transactional_id.encode()) > config.transactional_id_max_bytes:
+            self._at_limit("transactional.id.max.bytes", config.transactional_id_max_bytes, transactional_id)
+            on_complete(ProducerResult(ErrorCode.INVALID_REQUEST))
+            return
         if transactional_id in self._ending:
             on_complete(ProducerResult(ErrorCode.CONCURRENT_TRANSACTIONS))
             return
@@ -135,7 +140,9 @@ class TransactionCoordinator:
         try:
             known = self._journal.transactions.get(transactional_id)
             if known is None:
-                if len(self._journal) >= _IDS_MAX:
+                # Names come from strangers; each costs memory and a record until it expires.
+                if len(self._journal) >= config.transactional_id_max_count:
+                    self._at_limit("transactional.id.max.count", config.transactional_id_max_count, transactional_id)
                     on_complete(ProducerResult(ErrorCode.POLICY_VIOLATION))
                     return
                 known = state.begin(transactional_id, self._new_producer_id(), timeout_ms, now_ms)
@@ -275,6 +282,9 @@ class TransactionCoordinator:
             self._forget_expired()
 
     # inside
+
+    def _at_limit(self, key: str, limit: int, transactional_id: str) -> None:
+        self._limits.reached(key, limit, f"transactional id {shortened(transactional_id)}", self._clock.monotonic())
 
     def _find(self, transactional_id: str) -> Transaction | ErrorCode:
         if not transactional_id:
