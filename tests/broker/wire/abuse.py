@@ -13,6 +13,7 @@ connection overtakes the answers to the frames before it.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import socket
@@ -174,7 +175,11 @@ class Vitals:
 def vitals(pid: int) -> Vitals:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     fields = dict(line.split(":", 1) for line in status.splitlines())
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links: list[str] = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        # One that is closed meanwhile is not open.
+        with contextlib.suppress(FileNotFoundError):
+            links.append(str(link.readlink()))
     sockets = sum(link.startswith("socket:") for link in links)
     return Vitals(int(fields["VmRSS"].split()[0]) / 1024, sockets, len(links) - sockets, int(fields["Threads"]))
 
