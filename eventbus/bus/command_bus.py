@@ -3,7 +3,7 @@ Sends a command to its handler, in one transaction.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,9 +156,10 @@ class CommandBus:
         """Handles the command, and commits unless the transaction is an outer message's."""
         try:
             if key is not None:
-                earlier = await sent.begin().find_command(key)
-                if earlier is not None:
-                    raise CommandRepeated(key, earlier)
+                for known in self._keys(sent.command, key):
+                    earlier = await sent.begin().find_command(known)
+                    if earlier is not None:
+                        raise CommandRepeated(key, earlier)
             await route.invocation.within(sent, sent.command)
             event_ids = () if sent.transaction is None else await sent.complete()
             if self._turns and sent.is_first and sent.transaction is not None and sent.outer is None:
@@ -174,6 +175,14 @@ class CommandBus:
         if sent.transaction is not None and sent.outer is None:
             await sent.transaction.__aexit__(None, None, None)
         return receipt
+
+    @staticmethod
+    def _keys(command: Command, key: str) -> Sequence[str]:
+        """Under what the command may have been remembered: its name and id, or a name that it had before."""
+        if not command.command_aliases:
+            return (key,)
+        id = key[len(command.message_name) + 1 :]
+        return [f"{name}:{id}" for name in command.command_names()]
 
     def _route(self, command: type[Command]) -> _Route:
         invocation = self._invocations.get(command)

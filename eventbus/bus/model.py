@@ -9,7 +9,8 @@ from typing import get_args, get_origin
 
 from eventbus.domain import Aggregate, EventTopics, Repository, find_aggregates
 from eventbus.handlers import Faults, Handlers, only_modules
-from eventbus.messages import Event
+from eventbus.messages import Command, Event
+from eventbus.messages.message import place
 from eventbus.serialization import MessageTypes, Upcasters, find_upcasters
 
 
@@ -36,6 +37,7 @@ class Model:
         """
         modules = only_modules(modules, faults)
         handlers = Handlers(modules, faults)
+        _check_command_names(handlers, faults)
         aggregates = tuple(dict.fromkeys((*find_aggregates(modules), *_loaded_by(handlers))))
         topics = EventTopics(())
         with faults.collected():
@@ -64,6 +66,19 @@ class Model:
         named = tuple(dict.fromkeys(event for event in _events_in(modules) if event.event_topic is not None))
         published = topics.written() | {event.event_topic for event in named if event.event_topic is not None}
         return cls(handlers, topics, types, frozenset(handled_topics), frozenset(published), named)
+
+
+def _check_command_names(handlers: Handlers, faults: Faults) -> None:
+    """A command is remembered by its name and the id it was sent under: two of one name would answer for another."""
+    known: dict[str, type[Command]] = {}
+    for command in handlers.commands:
+        for name in command.command_names():
+            other = known.setdefault(name, command)
+            if other is not command:
+                faults.add(
+                    f"two commands are called {name!r}: {place(other)} and {place(command)}: give one of them another "
+                    "name= or take the name out of its aliases="
+                )
 
 
 def _loaded_by(handlers: Handlers) -> Iterator[type[Aggregate]]:

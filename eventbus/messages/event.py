@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from eventbus.errors import DefinitionError
-from eventbus.messages.message import Message, check_name, place
+from eventbus.messages.message import Message, checked_aliases, place
 
 
 class Event(Message):
@@ -38,13 +38,7 @@ class Event(Message):
         aliases: Sequence[str] = (),
     ) -> None:
         super().__init_subclass__(name=name, version=version)
-        if isinstance(aliases, str):
-            raise DefinitionError(f"{place(cls)}: aliases={aliases!r} is one name: write aliases=[{aliases!r}]")
-        for alias in aliases:
-            check_name(cls, alias)
-            if alias == cls.message_name:
-                raise DefinitionError(f"{place(cls)}: {alias!r} is its name, and need not be among its aliases")
-        cls.event_aliases = tuple(dict.fromkeys(aliases))
+        cls.event_aliases = checked_aliases(cls, cls.message_name, aliases)
         if topic is not None:
             if not topic:
                 raise DefinitionError(f"{place(cls)}: topic='' is no topic")

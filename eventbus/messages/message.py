@@ -7,6 +7,7 @@ them.
 """
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -60,6 +61,17 @@ def check_name(cls: type, name: str, checked: str | None = None) -> None:
             f"{place(cls)}: the message name {name!r} cannot travel: use letters, digits and . _ : / -, "
             f"at most {_NAME_CHARACTERS_MAX} of them"
         )
+
+
+def checked_aliases(cls: type, name: str, aliases: Sequence[str]) -> tuple[str, ...]:
+    """The names that *cls*, now called *name*, had before. Raises DefinitionError."""
+    if isinstance(aliases, str):
+        raise DefinitionError(f"{place(cls)}: aliases={aliases!r} is one name: write aliases=[{aliases!r}]")
+    for alias in aliases:
+        check_name(cls, alias)
+        if alias == name:
+            raise DefinitionError(f"{place(cls)}: {alias!r} is its name, and need not be among its aliases")
+    return tuple(dict.fromkeys(aliases))
 
 
 def place(cls: type) -> str:

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import anyio
 import pytest
@@ -16,7 +17,8 @@ from eventbus.handlers import Faults
 from eventbus.messages import Command
 from eventbus.observability import COMMANDS_FAILED, COMMANDS_HANDLED, COMMANDS_REPEATED, COMMANDS_RETRIED, Counters
 from eventbus.store import StoredEvent, Transactions
-from tests.eventbus.bus import shop
+from tests.eventbus.bus import later_shop, shop
+from tests.eventbus.bus.later_shop import Vend
 from tests.eventbus.bus.shop import (
     Announce,
     Announced,
@@ -58,9 +60,13 @@ class Service:
 @pytest.fixture
 async def service(database: Database) -> Service:
     shop.handled.clear()
+    return built(database, shop)
+
+
+def built(database: Database, module: ModuleType) -> Service:
     faults, counters = Faults(), Counters()
     transactions = Transactions(database, "shop-service")
-    model = Model.of([shop], faults)
+    model = Model.of([module], faults)
     buses = Buses.of("shop-service", model, transactions, faults, clock=SystemClock(), counters=counters)
     faults.raise_all()
     return Service(database, transactions, buses, counters)
@@ -111,6 +117,17 @@ async def test_the_same_id_of_another_command_is_another_command(service: Servic
     """Two endpoints may be sent the same Idempotency-Key."""
     await service.buses.commands.send(Sell(shop_id="s-1"), id="key")
     await service.buses.commands.send(SellInThread(shop_id="s-1"), id="key")
+    assert await service.rows("events") == 2
+
+
+async def test_a_command_that_was_renamed_is_known_by_the_ids_of_its_old_name(service: Service) -> None:
+    """A caller that tries again after the deploy is answered the first receipt."""
+    first = await service.buses.commands.send(Sell(shop_id="s-1"), id="key:1")
+    later = built(service.database, later_shop)
+    assert await later.buses.commands.send(Vend(shop_id="s-1"), id="key:1") == first
+    second = await later.buses.commands.send(Vend(shop_id="s-1"), id="key:2")
+    assert second.command_id == "key:2"
+    assert await later.buses.commands.send(Vend(shop_id="s-1"), id="key:2") == second
     assert await service.rows("events") == 2
 
 

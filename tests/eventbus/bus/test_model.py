@@ -46,6 +46,22 @@ def test_a_model_knows_its_topics_and_types(write_module: WriteModule) -> None:
     assert model.types.get("News") is None
 
 
+def test_two_commands_of_one_name_are_refused(write_module: WriteModule) -> None:
+    """Sent under the same id, one would be answered the other's receipt; a name of before counts, too."""
+    module = write_module(
+        """
+        class Sell(Command): pass
+        class Vend(Command, aliases=["Sell"]): pass
+        @handles(Sell)
+        async def sell(command: Sell) -> None: ...
+        @handles(Vend)
+        async def vend(command: Vend) -> None: ...
+        """
+    )
+    with pytest.raises(DefinitionError, match=r"two commands are called 'Sell': .*\.Sell and .*\.Vend: give one"):
+        built(module)
+
+
 def test_an_aggregate_that_a_handler_loads_belongs_to_the_model_wherever_it_is_defined(
     write_module: WriteModule,
 ) -> None:

@@ -83,6 +83,21 @@ def test_an_event_knows_the_names_that_it_had() -> None:
     assert Derived.event_names() == ("Derived",)
 
 
+def test_a_command_knows_the_names_that_it_had() -> None:
+    """As an event does; a derived class has names of its own."""
+
+    class Settle(Command, name="SettleOrder", aliases=["PayOrder"]):
+        pass
+
+    class SettleLate(Settle):
+        pass
+
+    assert Settle.command_names() == ("SettleOrder", "PayOrder")
+    assert SettleLate.command_names() == ("SettleLate",)
+    with pytest.raises(DefinitionError, match=r"write aliases=\['Pay'\]"):
+        type(Command)("Wrong", (Command,), {"__module__": "shop"}, aliases="Pay")
+
+
 def test_topic_and_key_are_inherited_and_the_name_is_not() -> None:
     """A service's events can share a class that says where they go."""
     event = Authorized(customer_id="c-1", amount=1)
