@@ -139,6 +139,10 @@ class Cluster:
                 raise self.refusal(error) from error
         return self._metadata
 
+    def forget_metadata(self) -> None:
+        """Topics have been made since it was asked."""
+        self._metadata = None
+
     def topic(self, name: str) -> TopicMetadata:
         """The topic of that name. Raises Refused, which names what is there and sounds alike."""
         topics = self.metadata().topics

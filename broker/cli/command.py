@@ -43,6 +43,7 @@ COMMANDS = {
     "configs": "show, set, unset",
     "transactions": "list, describe, abort",
     "inspect": "show segments, indexes and producer snapshots, offline",
+    "bench": "measure one address, or two in turns",
     "recover": "recover a data directory offline, or tell what recovery would do",
 }
 

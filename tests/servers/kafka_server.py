@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +25,19 @@ _JAVA_OPTIONS = ("-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLe
 class KafkaNode:
     """One process of a cluster: its number (node.id, from 1 on), its client port and its log file."""
 
-    def __init__(self, jars: Path, folder: Path, number: int, port: int, properties: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        jars: Path,
+        folder: Path,
+        number: int,
+        port: int,
+        properties: Mapping[str, str],
+        java_options: Sequence[str],
+    ) -> None:
         self.number = number
         self.port = port
         self.log_file = folder / "kafka.log"
-        self._command = ["java", *_JAVA_OPTIONS, "-cp", f"{jars}/*"]
+        self._command = ["java", *java_options, "-cp", f"{jars}/*"]
         self._properties = folder / "node.properties"
         folder.mkdir(parents=True)
         self._properties.write_text(
@@ -64,6 +72,11 @@ class KafkaNode:
         self._end(signal.SIGKILL, 15)
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -88,7 +101,13 @@ class KafkaCluster:
     """
 
     def __init__(
-        self, jars: Path, folder: Path, *, nodes: int = 1, properties: Mapping[str, str] | None = None
+        self,
+        jars: Path,
+        folder: Path,
+        *,
+        nodes: int = 1,
+        properties: Mapping[str, str] | None = None,
+        java_options: Sequence[str] = _JAVA_OPTIONS,
     ) -> None:
         ports = _free_ports(2 * nodes)
         client_ports, controller_ports = ports[:nodes], ports[nodes:]
@@ -108,6 +127,7 @@ class KafkaCluster:
                     "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
                     **(properties or {}),
                 },
+                java_options,
             )
             for number, (port, controller_port) in enumerate(zip(client_ports, controller_ports, strict=True), start=1)
         ]
@@ -151,10 +171,15 @@ class KafkaCluster:
 
 @contextmanager
 def running_kafka(
-    jars: Path, folder: Path, *, nodes: int = 1, properties: Mapping[str, str] | None = None
+    jars: Path,
+    folder: Path,
+    *,
+    nodes: int = 1,
+    properties: Mapping[str, str] | None = None,
+    java_options: Sequence[str] = _JAVA_OPTIONS,
 ) -> Iterator[KafkaCluster]:
     """A cluster that is killed with the block."""
-    cluster = KafkaCluster(jars, folder, nodes=nodes, properties=properties)
+    cluster = KafkaCluster(jars, folder, nodes=nodes, properties=properties, java_options=java_options)
     try:
         yield cluster.start()
     finally:
