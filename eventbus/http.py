@@ -1,8 +1,9 @@
 """
-The framework's errors over HTTP, what probes ask, and a server for a service's HTTP face.
+The framework's errors over HTTP, what probes ask, the caller's trace, and a server for a service's HTTP face.
 
     api = FastAPI(lifespan=app.lifespan, exception_handlers=http_errors)
     api.mount("/health", health(app))
+    api.add_middleware(TraceContext)     # `serve` does it by itself
 
 Each answer is an RFC 9457 problem (`application/problem+json`):
 
@@ -25,6 +26,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -41,6 +43,7 @@ from eventbus.errors import (
     StreamNotFound,
     Unavailable,
 )
+from eventbus.observability import continued
 
 ErrorHandlers: TypeAlias = dict[  # pyright: ignore[reportExplicitAny]  as FastAPI declares its parameter, a dict is invariant
     int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
@@ -135,7 +138,7 @@ def serve(api: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         application: ASGIApp = import_from_string(api)
     except (EventBusError, ImportFromStringError) as error:
         _refuse(error)
-    watched = _LifespanWatch(application)
+    watched = _LifespanWatch(TraceContext(application))
     server = uvicorn.Server(uvicorn.Config(watched, host=host, port=port, access_log=False))
 
     def stop_before_start(number: int, _: object) -> None:
@@ -154,6 +157,21 @@ def serve(api: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         _refuse(watched.failure)
     if not server.started:
         raise SystemExit(3)
+
+
+class TraceContext:
+    """
+    ASGI middleware: what a request leads to, in this service and in those that handle its events, belongs to the trace
+    that its W3C `traceparent` header names. Does nothing where OpenTelemetry instruments the server.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        traceparent = Headers(scope=scope).get("traceparent") if scope["type"] in {"http", "websocket"} else None
+        with continued(traceparent):
+            await self._app(scope, receive, send)
 
 
 class _LifespanWatch:

@@ -253,6 +253,20 @@ def current_traceparent() -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
+@contextmanager
+def continued(traceparent: str | None) -> Generator[None, None, None]:
+    """
+    What is done in the block belongs to the caller's trace. Without effect where a span is current, such as that of an
+    instrumented HTTP server, and for a *traceparent* that is none.
+    """
+    context = None if traceparent is None or current_traceparent() is not None else _span_context(traceparent)
+    if context is None:
+        yield
+        return
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        yield
+
+
 def is_traced() -> bool:
     """
     Whether spans go anywhere: an OpenTelemetry SDK is there. One that is installed later is noticed at once by whoever
