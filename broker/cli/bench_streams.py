@@ -21,7 +21,8 @@ from broker.wire.frame import decode_response, encode_request
 from broker.wire.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
 
 IN_FLIGHT = 64
-_PIPELINED_REQUESTS = 20_000
+_PIPELINED_REQUESTS_MAX = 20_000
+_PIPELINED_REQUESTS_A_MEGABYTE = 1_000
 _ROUND_TRIPS = 1_000
 _PRODUCE_VERSION = 9
 _NUMBER = struct.Struct(">q")
@@ -39,6 +40,7 @@ class Streams:
     def __init__(self, cluster: Cluster, megabytes: int) -> None:
         self._cluster = cluster
         self._bytes = megabytes * 1_000_000
+        self._requests = min(_PIPELINED_REQUESTS_MAX, megabytes * _PIPELINED_REQUESTS_A_MEGABYTE)
         self.written: dict[str, int] = {}
         """Records that were acknowledged, by topic."""
         self._topics: list[str] = []
@@ -120,15 +122,15 @@ class Streams:
         self._cluster.forget_metadata()
         metadata = self._cluster.metadata()
         leader = metadata.brokers[metadata.topics[topic].partitions[0].leader]
-        frames = [_frame(topic, number) for number in range(_PIPELINED_REQUESTS)]
+        frames = [_frame(topic, number) for number in range(self._requests)]
         with socket.create_connection((str(leader.host), leader.port), timeout=_QUIET_SECONDS) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             begun = time.perf_counter()
             answers = _exchange(connection, frames)
             seconds = time.perf_counter() - begun
         _check(answers, self._cluster.bootstrap)
-        self.written[topic] = _PIPELINED_REQUESTS
-        return _PIPELINED_REQUESTS / seconds
+        self.written[topic] = self._requests
+        return self._requests / seconds
 
     def verify(self) -> None:
         """Reads everything back, and compares number by number. Raises Lost."""

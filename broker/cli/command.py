@@ -32,7 +32,7 @@ examples:
   broker records tail orders --follow            shows what comes
   kcat -b 127.0.0.1:9092 -L                      any Kafka client will do
 
-exit codes: 0 done, 2 something has to be put right first (one sentence on standard error says what), 130 Ctrl-C
+exit codes: 0 done, 1 damage found, 2 something has to be put right first (standard error says what), 130 Ctrl-C
 """
 
 COMMANDS = {
