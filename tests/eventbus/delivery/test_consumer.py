@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 
 from eventbus.database import Database, LogPartition, Migrations
 from eventbus.delivery import Consumer
-from eventbus.delivery.event_delivery import EventClaim, EventDelivery
+from eventbus.delivery.event_claim import EventClaim
+from eventbus.delivery.event_delivery import EventDelivery
 from eventbus.errors import DatabaseUnavailable
 from eventbus.handlers import handles
 from eventbus.store import UnitOfWork
