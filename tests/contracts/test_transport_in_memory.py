@@ -4,6 +4,7 @@ import pytest
 
 from eventbus.testing.contracts.transactional_producer import TransactionalProducerContract
 from eventbus.testing.contracts.transport import TransportContract
+from eventbus.testing.contracts.transport_absence import TransactionalProducerAbsenceContract, TransportAbsenceContract
 from eventbus.transport.memory import MemoryLog, MemoryTransport
 
 
@@ -27,9 +28,9 @@ async def transport(log: StoppableLog) -> AsyncIterator[MemoryTransport]:
     await transport.aclose()
 
 
-class TestMemoryTransport(TransportContract):
+class TestMemoryTransport(TransportContract, TransportAbsenceContract):
     """A log in the memory of one process."""
 
 
-class TestTransactionsInMemory(TransactionalProducerContract):
+class TestTransactionsInMemory(TransactionalProducerContract, TransactionalProducerAbsenceContract):
     """The same, for writing in transactions."""

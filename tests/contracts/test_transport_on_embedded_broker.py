@@ -4,6 +4,7 @@ import pytest
 
 from eventbus.testing.contracts.transactional_producer import TransactionalProducerContract
 from eventbus.testing.contracts.transport import TransportContract
+from eventbus.testing.contracts.transport_absence import TransactionalProducerAbsenceContract, TransportAbsenceContract
 from eventbus.transport import KafkaTransport
 from tests.servers.broker_process import BrokerProcess, running_broker
 
@@ -20,7 +21,7 @@ def log(shared_log: BrokerProcess) -> BrokerProcess:
     return shared_log if shared_log.is_running else shared_log.start()
 
 
-class TestKafkaTransportOnTheEmbeddedBroker(TransportContract):
+class TestKafkaTransportOnTheEmbeddedBroker(TransportContract, TransportAbsenceContract):
     """The transport over librdkafka, on `broker serve`."""
 
     @pytest.fixture
@@ -31,7 +32,7 @@ class TestKafkaTransportOnTheEmbeddedBroker(TransportContract):
         await transport.aclose()
 
 
-class TestTransactionsOnTheEmbeddedBroker(TransactionalProducerContract):
+class TestTransactionsOnTheEmbeddedBroker(TransactionalProducerContract, TransactionalProducerAbsenceContract):
     """The same, for writing in transactions; the client lets records pass that the broker refuses."""
 
     @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from eventbus.testing.contracts.transactional_producer import TransactionalProducerContract
+from eventbus.testing.contracts.transport_absence import TransactionalProducerAbsenceContract
 from eventbus.transport import KafkaTransport
 from tests.interop.toolchain import kafka_jars
 from tests.servers.kafka_server import KafkaCluster, running_kafka
@@ -33,7 +34,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 @pytest.mark.interop
-class TestTransactionsOnApacheKafka(TransactionalProducerContract):
+class TestTransactionsOnApacheKafka(TransactionalProducerContract, TransactionalProducerAbsenceContract):
     """The client lets records pass that the broker refuses."""
 
     pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]  # noqa: RUF012 (as pytest takes it)

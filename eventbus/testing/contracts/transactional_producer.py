@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from eventbus.errors import PublishRefused
-from eventbus.testing.contracts.transport import LogServer, outgoing, topic_name
+from eventbus.testing.contracts.transport import outgoing, topic_name
 from eventbus.transport import (
     IncomingRecord,
     OutgoingRecord,
@@ -44,7 +44,7 @@ def numbers(records: Sequence[IncomingRecord], key: bytes = b"k") -> list[int]:
 
 
 class TransactionalProducerContract:
-    """Tests for an implementation: give `transport` and `log`."""
+    """Tests for an implementation: give `transport`."""
 
     pytestmark = pytest.mark.anyio
 
@@ -150,43 +150,3 @@ class TransactionalProducerContract:
         assert numbers(found, b"big") == [0]
         assert len(found) == 5
         await producer.aclose()
-
-    async def test_a_transaction_waits_for_an_absent_broker(
-        self, transport: Transport, log: LogServer, topic: str, transactional_id: str
-    ) -> None:
-        """What is published while it is away is there once when it is back."""
-        producer = transport.transactional_producer(transactional_id)
-        await producer.take_over()
-        await producer.publish(outgoing(topic, [1]))
-        log.kill()
-        async with anyio.create_task_group() as tasks:
-
-            async def publish() -> None:
-                outcomes = await producer.publish(outgoing(topic, [2, 3]))
-                assert all(isinstance(outcome, Published) for outcome in outcomes), outcomes
-
-            tasks.start_soon(publish)
-            await anyio.sleep(1.0)
-            log.start()
-        with anyio.fail_after(20):
-            while (found := numbers(await committed(transport, topic))) != [1, 2, 3]:
-                assert found in ([1], [1, 2, 3]), found
-        await producer.aclose()
-
-    async def test_closing_gives_up_what_waits_for_the_broker(
-        self, transport: Transport, log: LogServer, topic: str, transactional_id: str
-    ) -> None:
-        """In time, and leaves no transaction that readers wait behind once the id has been taken over."""
-        producer = transport.transactional_producer(transactional_id)
-        await producer.take_over()
-        log.kill()
-        with anyio.move_on_after(0.3):
-            await producer.publish(outgoing(topic, [1]))
-        with anyio.fail_after(4):
-            await producer.aclose()
-        log.start()
-        successor = transport.transactional_producer(transactional_id)
-        await successor.take_over()
-        await successor.publish(outgoing(topic, [2]))
-        assert numbers(await committed(transport, topic)) == [2]
-        await successor.aclose()

@@ -1,6 +1,6 @@
 """
 What every transport promises. An implementation's test class derives from `TransportContract` and gives the fixture
-`transport`, started, on a log of its own; `log` lets the tests stop and start the broker behind it.
+`transport`, started; the tests use topics and groups of their own.
 """
 
 import asyncio
@@ -9,30 +9,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import anyio
 import pytest
 
-from eventbus.errors import BrokerUnavailable, ForeignLog, InvalidConfiguration, PublishRefused
+from eventbus.errors import ForeignLog, InvalidConfiguration, PublishRefused
 from eventbus.transport import (
     ConsumerStopped,
     IncomingRecord,
     OutgoingRecord,
     Published,
     RecordConsumer,
-    Round,
     TopicPartition,
     Transport,
 )
 from eventbus.transport.partitioning import partition_of
-
-
-class LogServer(Protocol):
-    """The broker behind the transport."""
-
-    def kill(self) -> None: ...
-    def start(self) -> object: ...
 
 
 def topic_name() -> str:
@@ -326,74 +317,6 @@ class TransportContract:
             while True:
                 await reader.read()
         await reader.aclose()
-
-    async def test_the_brokers_absence_is_waited_for_and_said_once(
-        self, transport: Transport, topic: str, group: str, log: LogServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """Publishing waits and succeeds, reading goes on after a doubtful round, and nothing is lost or doubled."""
-        producer = transport.producer()
-        consumer = transport.consumer(group, [topic], instance_id="one", revoked=nothing_in_flight)
-        await begun(consumer)
-        await producer.publish(outgoing(topic, range(5)))
-        found = await records_of(consumer, 5)
-        doubts: list[Round] = []
-        published: list[object] = []
-
-        async def read() -> None:
-            while len(found) < 10:
-                one = await consumer.receive()
-                if one.doubtful:
-                    doubts.append(one)
-                if one.assigned:
-                    # An absence that is longer than the session ends in a new assignment.
-                    places = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in found}
-                    consumer.read_from({place: places.get(place, 0) for place in one.assigned})
-                found.extend(record for batch in one.batches for record in batch.records)
-
-        async def publish() -> None:
-            published.extend(await producer.publish(outgoing(topic, range(5, 10))))
-
-        with caplog.at_level(logging.INFO, "eventbus.transport"), anyio.fail_after(60):
-            async with anyio.create_task_group() as tasks:
-                log.kill()
-                tasks.start_soon(read)
-                await asyncio.sleep(0.5)
-                tasks.start_soon(publish)
-                await until(lambda: transport.away_seconds is not None)
-                with pytest.raises(BrokerUnavailable):
-                    await transport.describe([topic])
-                await asyncio.sleep(2)
-                assert not published
-                log.start()
-            await until(lambda: transport.away_seconds is None)
-        assert all(isinstance(outcome, Published) for outcome in published)
-        assert [record.value for record in found] == [b"%d" % number for number in range(10)]
-        assert doubts
-        said = [record.getMessage() for record in caplog.records if record.name == "eventbus.transport"]
-        assert len([words for words in said if "is away" in words]) == 1
-        assert len([words for words in said if "is back" in words]) == 1
-        await consumer.aclose()
-        await producer.aclose()
-
-    async def test_closing_gives_up_what_waits_for_the_broker(
-        self, transport: Transport, topic: str, log: LogServer
-    ) -> None:
-        """A publish that nobody can answer ends as BrokerUnavailable, within seconds."""
-        producer = transport.producer()
-        await producer.publish(outgoing(topic, [0]))
-        log.kill()
-        outcomes: list[object] = []
-
-        async def publish() -> None:
-            outcomes.extend(await producer.publish(outgoing(topic, [1])))
-
-        with anyio.fail_after(20):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(publish)
-                await asyncio.sleep(0.3)
-                await producer.aclose()
-        assert isinstance(outcomes[0], BrokerUnavailable)
-        log.start()
 
     async def test_closing_leaves_no_thread(self, transport: Transport, topic: str, group: str) -> None:
         """Of a producer, a consumer, a reader and the transport itself."""
