@@ -6,7 +6,7 @@ from eventbus.database.blocked_rows import BlockedRow, BlockedRows, WaitingKey
 from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
 from eventbus.database.dead_letters import DeadLetter, DeadLetters, LetterFilter
 from eventbus.database.direct import Direct, PostgresqlDriver
-from eventbus.database.engine import Database
+from eventbus.database.engine import Database, Engine
 from eventbus.database.handler_starts import HandlerStarts
 from eventbus.database.inbox import CommandInbox, Inbox
 from eventbus.database.leases import SlotLease, SlotLeases
@@ -25,6 +25,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Direct",
+    "Engine",
     "Failure",
     "HandlerStarts",
     "Inbox",

@@ -30,18 +30,31 @@ from eventbus.database.url import PostgresqlServer, SqliteFile, SqliteMemory, pa
 Dialect = Literal["sqlite", "postgresql"]
 
 
-class _Engine(Protocol):
-    """What differs between the two databases: where connections come from."""
+class Engine(Protocol):
+    """
+    Where a database's connections come from: the port for another driver or pool, or for a server that speaks one of
+    the two dialects. `eventbus.testing.contracts.database` holds it to its promises.
+    """
 
-    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def writing(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection without a transaction, for one that will write."""
+        ...
 
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection whose transaction sees one snapshot and refuses to write."""
+        ...
 
-    async def write(self, work: Direct[Result]) -> Result: ...
+    async def write(self, work: Direct[Result]) -> Result:
+        """The work's result, committed; rolled back when it raises. It is given the driver's own connection."""
+        ...
 
-    async def read(self, work: Direct[Result]) -> Result: ...
+    async def read(self, work: Direct[Result]) -> Result:
+        """The work's result, which writes nothing."""
+        ...
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """Closes every connection; the next use opens them again."""
+        ...
 
 
 class Database:
@@ -53,7 +66,7 @@ class Database:
     SQLAlchemy's.
     """
 
-    def __init__(self, name: str, dialect: Dialect, engine: _Engine) -> None:
+    def __init__(self, name: str, dialect: Dialect, engine: Engine) -> None:
         self.name: Final = name
         self.dialect: Final = dialect
         self._engine = engine
