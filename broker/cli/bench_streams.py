@@ -135,7 +135,9 @@ class Streams:
     def verify(self) -> None:
         """Reads everything back, and compares number by number. Raises Lost."""
         for topic, count in self.written.items():
-            consumer = self._cluster.consumer({"fetch.queue.backoff.ms": 1, "enable.partition.eof": True})
+            consumer = self._cluster.consumer(
+                {"fetch.queue.backoff.ms": 1, "fetch.wait.max.ms": 10, "enable.partition.eof": True}
+            )
             try:
                 consumer.assign([TopicPartition(topic, 0, 0)])
                 expected = 0
