@@ -51,7 +51,8 @@ The texts are one sentence on standard error.
 With `--json` a command writes one JSON document on standard output. `projections rebuild --json` writes a line for
 each step (`phase` is `building`, `switching`, `comparing`, `live`, for a kept one `built`; from the store also `reading
 the event store`, `waiting for the relay`, `waiting for the live view`; `done` and `total` are offsets, events while the
-store is read; `seconds_left` is null until there is a rate) and one for the result. So do `switch` and `rollback`. `run --json` writes its log as JSON lines on standard error.
+store is read; `seconds_left` is null until there is a rate) and one for the result. So do `switch` and `rollback`.
+`run --json` writes its log as JSON lines on standard error.
 
 What a rebuild does, and what happens when it is killed, is told in
 [ADR 5](../adr/0005-a-rebuild-stops-the-live-projection-by-claiming-its-checkpoints.md).

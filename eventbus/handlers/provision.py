@@ -48,7 +48,7 @@ class Scope:
         return self._values
 
     def close(self) -> None:
-        """The handler has returned. What was provided refers to the unit of work, which refers to this scope: let go."""
+        """The handler has returned. What was provided refers to the unit of work, and that to this scope: let go."""
         self.is_open = False
         self._values = None
 
