@@ -2,7 +2,6 @@
 Transactions and snapshots, on SQLite and on PostgreSQL.
 """
 
-
 import anyio
 import pytest
 from anyio.abc import TaskStatus

@@ -1,4 +1,3 @@
-
 import pytest
 
 from eventbus.database import Database, LogPartition, Outbox, OutboxRow
