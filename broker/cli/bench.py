@@ -1,6 +1,7 @@
 """`broker bench`: the same work on one address or two, in turns."""
 
 import statistics
+import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ from broker.cli.output import JsonValue, print_json, print_line, print_note, pri
 from broker.cli.refused import Refused
 
 EXIT_LOST = 1
+_SETTLE_SECONDS = 1.0
 _UNITS = {
     "produce_1kb": "MB/s",
     "produce_100b": "MB/s",
@@ -79,6 +81,8 @@ class _Server:
             streams.verify()
         finally:
             streams.delete()
+            # The files of these topics are being removed: that is not the next one's work.
+            time.sleep(_SETTLE_SECONDS)
         return {name: figures[name] for name in _UNITS if name in figures}
 
     def told(self) -> dict[str, JsonValue]:
