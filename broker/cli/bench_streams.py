@@ -119,11 +119,9 @@ class Streams:
     def pipelined(self) -> float:
         """Produce requests a second: one record each, IN_FLIGHT on their way, one connection, acks=1."""
         topic = self._create("pipelined")
-        self._cluster.forget_metadata()
-        metadata = self._cluster.metadata()
-        leader = metadata.brokers[metadata.topics[topic].partitions[0].leader]
+        host, port = self._leader(topic)
         frames = [_frame(topic, number) for number in range(self._requests)]
-        with socket.create_connection((str(leader.host), leader.port), timeout=_QUIET_SECONDS) as connection:
+        with socket.create_connection((host, port), timeout=_QUIET_SECONDS) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             begun = time.perf_counter()
             answers = _exchange(connection, frames)
@@ -171,6 +169,19 @@ class Streams:
             for future in self._cluster.admin.delete_topics(self._topics, request_timeout=REQUEST_SECONDS).values():
                 self._cluster.answer(future)
         self._topics.clear()
+
+    def _leader(self, topic: str) -> tuple[str, int]:
+        """Its address, when every broker has heard of the topic; a cluster takes a moment for that."""
+        end = time.monotonic() + REQUEST_SECONDS
+        while time.monotonic() < end:
+            self._cluster.forget_metadata()
+            metadata = self._cluster.metadata()
+            found = metadata.topics.get(topic)
+            leader = metadata.brokers.get(found.partitions[0].leader) if found and found.partitions else None
+            if leader is not None:
+                return str(leader.host), leader.port
+            time.sleep(0.05)
+        raise Refused(f"topic {topic!r} was made at {self._cluster.bootstrap}, but has no leader yet; try again")
 
     def _topic(self, name: str) -> str:
         return f"broker-bench-{self._run}-{name}"
