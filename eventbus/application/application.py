@@ -73,6 +73,7 @@ class Application:
                 f"{name}: give transport= or broker_url=, and database= or database_url=, not both"
             )
         self.name = name
+        self._modules, self._provide, self._middleware = tuple(modules), tuple(provide), tuple(middleware)
         self.settings = load_settings(
             name,
             broker_url=broker_url,
@@ -107,6 +108,24 @@ class Application:
         )
         faults.raise_all()
         self._running: Running | None = None
+
+    def moved(self, transport: MakeTransport, database: Database, *, partitions: int | None = None) -> "Application":
+        """
+        Another application of the same definition over another log and database, with nothing running: for tests.
+
+        Whatever `provide` and `middleware` were given is shared by both. Raises InvalidConfiguration.
+        """
+        return Application(
+            self.name,
+            modules=self._modules,
+            provide=self._provide,
+            middleware=self._middleware,
+            transport=transport,
+            database=database,
+            partitions=partitions or self.settings.partitions,
+            shutdown_seconds=self.settings.shutdown_seconds,
+            database_wait_seconds=self.settings.database_wait_seconds,
+        )
 
     @property
     def topics(self) -> dict[str, int]:

@@ -1,8 +1,30 @@
 """
-What a service's own tests are written with.
+What a service's own tests are written with. Each name is loaded when it is first asked for: pytest imports the plugin
+that lives here in every run.
 """
 
-from eventbus.testing.samples import check_samples
-from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["Given", "GivenAggregate", "Outcome", "check_samples", "given"]
+if TYPE_CHECKING:
+    from eventbus.testing.event_bus import RunningEventBus
+    from eventbus.testing.samples import check_samples
+    from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
+
+__all__ = ["Given", "GivenAggregate", "Outcome", "RunningEventBus", "check_samples", "given"]
+
+_HOMES: Final = {
+    "eventbus.testing.event_bus": ("RunningEventBus",),
+    "eventbus.testing.samples": ("check_samples",),
+    "eventbus.testing.scenario": ("Given", "GivenAggregate", "Outcome", "given"),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

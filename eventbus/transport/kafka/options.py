@@ -65,12 +65,12 @@ _MEMBER: Options = {
 
 def admin_options(shared: Mapping[str, str | int]) -> Options:
     """For looking and for creating topics."""
-    return {**_ALWAYS, **shared}
+    return {**_ALWAYS, **_without_fetching(shared)}
 
 
 def producer_options(shared: Mapping[str, str | int]) -> Options:
     """For an idempotent producer that waits for every replica, however long the broker is away."""
-    return {**_ALWAYS, **_PRODUCER, **shared}
+    return {**_ALWAYS, **_PRODUCER, **_without_fetching(shared)}
 
 
 def transactional_options(shared: Mapping[str, str | int], transactional_id: str) -> Options:
@@ -91,6 +91,11 @@ def member_options(
 def reader_options(shared: Mapping[str, str | int]) -> Options:
     """For reading without a group: the id is asked for by librdkafka and never joined."""
     return {**_ALWAYS, **shared, **_READING, "group.id": "eventbus-reader"}
+
+
+def _without_fetching(shared: Mapping[str, str | int]) -> Options:
+    """librdkafka warns of an option that is given to a client of a kind that has no use for it."""
+    return {name: value for name, value in shared.items() if not name.startswith("fetch.")}
 
 
 AWAY = frozenset(
