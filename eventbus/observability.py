@@ -24,6 +24,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 # The names of `Counters`: unit, then what a person on call reads out of them.
 EVENTS_HANDLED: Final = "events.handled"
+"""By a handler, each once."""
 EVENTS_REPEATED: Final = "events.repeated"
 """Dropped by the inbox: the relay had published them twice."""
 EVENTS_PROJECTED: Final = "events.projected"
@@ -31,7 +32,9 @@ EVENTS_PROJECTED: Final = "events.projected"
 EVENTS_SKIPPED: Final = "events.skipped"
 """Of a type that no handler of this service takes; labelled by type."""
 EVENTS_RETRIED: Final = "events.retried"
+"""Tried again in place after a failure."""
 EVENTS_DEAD_LETTERED: Final = "events.dead_lettered"
+"""Their attempts are used up, or they cannot be decoded."""
 EVENTS_PARKED: Final = "events.parked"
 """Waiting behind a dead letter of their key; labelled by handler."""
 EVENTS_DELAYED: Final = "events.delayed"
@@ -41,16 +44,21 @@ EVENTS_DRAINED: Final = "events.drained"
 EVENTS_REVIVED: Final = "events.revived"
 """Dead letters that were handled after all; labelled by handler."""
 EVENTS_PUBLISHED: Final = "events.published"
+"""Brought from the outbox to the log."""
 EVENTS_REFUSED: Final = "events.refused"
 """Records that the log refuses for good; each blocks its key."""
 COMMANDS_HANDLED: Final = "commands.handled"
+"""Their transaction is committed."""
 COMMANDS_REPEATED: Final = "commands.repeated"
 """Answered with the first receipt."""
 COMMANDS_FAILED: Final = "commands.failed"
+"""With an error that reached the caller."""
 COMMANDS_RETRIED: Final = "commands.retried"
 """After a concurrency conflict."""
 QUERIES_ANSWERED: Final = "queries.answered"
+"""By their handler."""
 QUERIES_FAILED: Final = "queries.failed"
+"""With an error that reached the caller."""
 
 _SYSTEM: Final = "messaging.system.name"
 _OPERATION: Final = "messaging.operation.name"
@@ -71,11 +79,23 @@ _meter = metrics.get_meter("eventbus")
 _tracer = trace.get_tracer("eventbus")
 _propagator = TraceContextTextMapPropagator()
 
-_sent = _meter.create_counter("messaging.client.sent.messages", unit="{message}")
-_consumed = _meter.create_counter("messaging.client.consumed.messages", unit="{message}")
-_operation_duration = _meter.create_histogram("messaging.client.operation.duration", unit="s")
-_handler_duration = _meter.create_histogram("eventbus.handler.duration", unit="s")
-_process_duration = _meter.create_histogram("messaging.process.duration", unit="s")
+_sent = _meter.create_counter(
+    "messaging.client.sent.messages", unit="{message}", description="Messages that were published"
+)
+_consumed = _meter.create_counter(
+    "messaging.client.consumed.messages", unit="{message}", description="Messages that were read"
+)
+_operation_duration = _meter.create_histogram(
+    "messaging.client.operation.duration", unit="s", description="How long the publishing of a batch took"
+)
+_handler_duration = _meter.create_histogram(
+    "eventbus.handler.duration", unit="s", description="How long a handler took for one message"
+)
+_process_duration = _meter.create_histogram(
+    "messaging.process.duration",
+    unit="s",
+    description="How long a message of a batch took in the mean, its transaction included",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +118,26 @@ def outbox_figures(service: str, figures: OutboxFigures | None) -> None:
         _outboxes[service] = figures
 
 
-def _outbox_gauge(name: str, unit: str, value: Callable[[OutboxFigures], float]) -> None:
+def _outbox_gauge(name: str, unit: str, description: str, value: Callable[[OutboxFigures], float]) -> None:
     def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_outboxes.items())]
 
-    _meter.create_observable_gauge(name, [observe], unit=unit)
+    _meter.create_observable_gauge(name, [observe], unit=unit, description=description)
 
 
-_outbox_gauge("eventbus.outbox.rows", "{row}", lambda figures: figures.rows)
-_outbox_gauge("eventbus.outbox.oldest.age", "s", lambda figures: figures.oldest_age_seconds)
-_outbox_gauge("eventbus.outbox.blocked", "{row}", lambda figures: figures.blocked)
+_outbox_gauge("eventbus.outbox.rows", "{row}", "Rows that wait for the relay", lambda figures: figures.rows)
+_outbox_gauge(
+    "eventbus.outbox.oldest.age",
+    "s",
+    "Age of the oldest row that waits for the relay",
+    lambda figures: figures.oldest_age_seconds,
+)
+_outbox_gauge(
+    "eventbus.outbox.blocked",
+    "{row}",
+    "Rows that the log refuses; each blocks its key",
+    lambda figures: figures.blocked,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +160,28 @@ def parking_figures(service: str, figures: ParkingFigures | None) -> None:
         _parkings[service] = figures
 
 
-def _parking_gauge(name: str, unit: str, value: Callable[[ParkingFigures], float]) -> None:
+def _parking_gauge(name: str, unit: str, description: str, value: Callable[[ParkingFigures], float]) -> None:
     def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
         return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_parkings.items())]
 
-    _meter.create_observable_gauge(name, [observe], unit=unit)
+    _meter.create_observable_gauge(name, [observe], unit=unit, description=description)
 
 
-_parking_gauge("eventbus.parked.keys", "{key}", lambda figures: figures.keys)
-_parking_gauge("eventbus.parked.events", "{event}", lambda figures: figures.events)
-_parking_gauge("eventbus.parked.oldest.age", "s", lambda figures: figures.oldest_age_seconds)
+_parking_gauge(
+    "eventbus.parked.keys", "{key}", "Keys whose events wait behind a dead letter", lambda figures: figures.keys
+)
+_parking_gauge(
+    "eventbus.parked.events",
+    "{event}",
+    "Events that wait behind a dead letter of their key",
+    lambda figures: figures.events,
+)
+_parking_gauge(
+    "eventbus.parked.oldest.age",
+    "s",
+    "Age of the oldest of the parked keys",
+    lambda figures: figures.oldest_age_seconds,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class RunningEventBus:
     async def events(self, topic: str) -> list[Event]:
         """
         What is in *topic* now, oldest first, as the classes of the service that wrote it, if it runs, else of one that
-        reads it; a type that none of them knows is left out. Raises UndecodableMessage for a record that is not what it says.
+        reads it; a type that none of them knows is left out. Raises UndecodableMessage.
         """
         records = await self._records(topic)
         return [event for record in records if (event := self._decode(record)) is not None]
@@ -187,7 +187,7 @@ class RunningEventBus:
 
     def _decode(self, record: IncomingRecord) -> Event | None:
         envelope = Envelope.from_headers(record.headers)
-        # Who reads another service's event has a class of its own for it: the one of the service that wrote it goes first.
+        # Who reads another service's event may have a class of its own for it: the writer's goes first.
         for app in sorted(self.apps, key=lambda app: app.name != envelope.source):
             if (event := app.model.types.decode(envelope, record.value)) is not None:
                 return event
