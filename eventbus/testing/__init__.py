@@ -7,13 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from eventbus.testing.any_order import any_order, project
     from eventbus.testing.event_bus import RunningEventBus
     from eventbus.testing.samples import check_samples
     from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
 
-__all__ = ["Given", "GivenAggregate", "Outcome", "RunningEventBus", "check_samples", "given"]
+__all__ = ["Given", "GivenAggregate", "Outcome", "RunningEventBus", "any_order", "check_samples", "given", "project"]
 
 _HOMES: Final = {
+    "eventbus.testing.any_order": ("any_order", "project"),
     "eventbus.testing.event_bus": ("RunningEventBus",),
     "eventbus.testing.samples": ("check_samples",),
     "eventbus.testing.scenario": ("Given", "GivenAggregate", "Outcome", "given"),
