@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
@@ -35,6 +36,8 @@ from eventbus.store import Transactions, new_event_id
 from eventbus.store.event_rows import INSERT_EVENTS
 
 _EVENTS_OF_A_STREAM = 1000
+_ACCOUNTS = 2000
+_EVENTS_OF_AN_ACCOUNT = 10
 
 
 class Deposited(Event):
@@ -76,6 +79,8 @@ class Bench:
         self._url = url
         self._seconds = seconds
         self._rounds = rounds
+        # In turn, and more than there are callers: no two callers have the same one at once.
+        self._accounts = cycle([str(uuid4()) for _ in range(_ACCOUNTS)])
 
     async def rate(self, work: Callable[[], Awaitable[None]], callers: int = 1) -> Rate:
         """Calls of *work* by that many callers at once: the medians of the rounds."""
@@ -106,10 +111,10 @@ class Bench:
             await unit.complete()
 
     async def command(self) -> None:
-        """One command as an application has it: load an aggregate of ten events, decide, append."""
+        """One command as an application has it: load an aggregate of some ten events, decide, append."""
         async with self.transactions.begin(lazily=True) as transaction:
             unit = transaction.unit_of_work(_metadata())
-            account = await Repository(Account, unit, self.types).load_or_new(str(uuid4()))
+            account = await Repository(Account, unit, self.types).load(next(self._accounts))
             account.deposit(Decimal(1))
             await unit.complete()
 
@@ -133,6 +138,16 @@ class Bench:
             found.append(Rate(count / self._seconds, (time.process_time() - cpu) / count * 1e6))
         database.close()
         return _median(found)
+
+    async def open_accounts(self) -> None:
+        """The aggregates that commands load, of ten events each; every command on one adds another."""
+        async with self.transactions.begin() as transaction:
+            unit = transaction.unit_of_work(_metadata())
+            for _ in range(_ACCOUNTS):
+                account = Repository(Account, unit, self.types).add(Account(next(self._accounts)))
+                for number in range(_EVENTS_OF_AN_ACCOUNT):
+                    account.deposit(Decimal(number))
+            await unit.complete()
 
     async def fill(self) -> str:
         """A stream of a thousand events; its aggregate's id."""
@@ -226,6 +241,7 @@ async def _measure(name: str, url: str, seconds: float, rounds: int, *, freeze: 
         _say("bare driver, one caller", raw, "commands/s", raw)
         for callers in (1, 8, 64):
             _say(f"append, {callers} callers", await bench.rate(bench.append, callers), "commands/s", raw)
+        await bench.open_accounts()
         for callers in (1, 64):
             _say(
                 f"load, decide, append, {callers} callers", await bench.rate(bench.command, callers), "commands/s", raw
