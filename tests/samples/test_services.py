@@ -45,6 +45,14 @@ def test_an_order_within_the_limit_is_paid(samples: Samples, order_id: str) -> N
     assert (payment["status"], payment["amount"]) == ("authorized", "10.00")
 
 
+def test_both_services_tell_probes_that_they_live_and_are_ready(samples: Samples) -> None:
+    """`/health/live` and `/health/ready`, as an orchestrator asks for them."""
+    for url in (samples.orders.url, samples.payments.url):
+        assert httpx.get(f"{url}/health/live").status_code == 200
+        answer = httpx.get(f"{url}/health/ready")
+        assert (answer.status_code, answer.json()["problems"]) == (200, [])
+
+
 def test_an_order_beyond_the_limit_is_rejected(samples: Samples, order_id: str) -> None:
     """A customer's credit of 1,000 covers one order of 600, not two."""
     customer = f"customer-{order_id}"

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import FastAPI, Header, Query
 
 from eventbus import Application, ApplicationStatus, Receipt
-from eventbus.http import http_errors
+from eventbus.http import health, http_errors
 from order_service import handlers, views
 from order_service.messages import GetOrder, ListOrders, PlaceOrder
 from order_service.views import OrderSummary
 
 app = Application("order-service", modules=[handlers, views])
 api = FastAPI(title="order-service", lifespan=app.lifespan, exception_handlers=http_errors)
+api.mount("/health", health(app))
 
 
 @api.post("/orders", status_code=202)

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 
 from eventbus import Application, ApplicationStatus
-from eventbus.http import http_errors
+from eventbus.http import health, http_errors
 from payment_service import handlers, views
 from payment_service.messages import GetPayment, ListPayments
 from payment_service.views import Payment
 
 app = Application("payment-service", modules=[handlers, views])
 api = FastAPI(title="payment-service", lifespan=app.lifespan, exception_handlers=http_errors)
+api.mount("/health", health(app))
 
 
 @api.get("/payments")
