@@ -33,7 +33,7 @@ test-interop: $(READY) ## Run the tests that need Java, Node, Go or Debian packa
 	$(BIN)/pytest -m interop
 
 soak: $(READY) ## Kill everything again and again: CYCLES (100) times a case; ONLY=… narrows it as pytest's -k does, CRASH_SEED=… repeats a run
-	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash $(if $(ONLY),-k '$(ONLY)') -s -v
+	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash --timeout=7200 $(if $(ONLY),-k '$(ONLY)') -s -v
 
 check: $(READY) ## Lint, format, strict types (mypy and basedpyright), import contracts
 	$(BIN)/ruff check .
