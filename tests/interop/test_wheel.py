@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,24 @@ def test_a_ten_line_service_runs(installed: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, b"hello world\n"), done.stderr.decode()
+
+
+def test_a_users_test_has_the_fixture_event_bus(installed: Path, tmp_path: Path) -> None:
+    """pytest finds the plugin by itself, and a whole service is tested in a few lines."""
+    constraints = str(ROOT / "constraints.txt")
+    pip = [str(installed / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--constraint", constraints, "pytest"], check=True)
+    shutil.copy(Path(__file__).parent / "greeter_with_event_bus.py", tmp_path / "test_greeter.py")
+    done = subprocess.run(
+        [installed / "python", "-m", "pytest", "-q", "--durations=0", "-vv", "test_greeter.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    sys.stdout.write(done.stdout)
 
 
 def test_both_packages_are_typed(installed: Path) -> None:
