@@ -12,7 +12,7 @@ Fenced      whoever takes the transactional id over aborts what is open under it
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -30,6 +30,8 @@ _PAUSE_SECONDS = 0.05
 _ABORT_AT_CLOSE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 _NOT_ALLOWED = frozenset({KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+# librdkafka asks again for ever, and would say nothing: a broker's limit on transactional ids is not mended by waiting.
+_ID_REFUSED = frozenset({KafkaError.INVALID_REQUEST, KafkaError.POLICY_VIOLATION})
 Place = tuple[str, bytes | int]
 """What the order is kept within: the topic and the key, or a record's index where it has no key."""
 
@@ -124,7 +126,7 @@ class KafkaTransactionalProducer:
         self._drop()
         self._producer = Producer({**self._options, "error_cb": self._connection.error}, logger=self._logger)
         try:
-            self._again(lambda seconds: self._live().init_transactions(seconds))
+            self._again(lambda seconds: self._live().init_transactions(seconds), final=_ID_REFUSED)
         except KafkaException as raised:
             raise self._not_taken(raised.args[0]) from raised
         self._is_taken = True
@@ -139,7 +141,8 @@ class KafkaTransactionalProducer:
         if _is_end(error):
             return ProducerFenced(self._words(error))
         return TransactionsRefused(
-            f"the log has no transactions for the transactional id {self._transactional_id!r}: {describe(error)}"
+            f"the log refuses the transactional id {self._transactional_id!r}: {describe(error)}; its own log says "
+            "why, such as a limit on the length or the number of transactional ids"
         )
 
     def _publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
@@ -250,15 +253,20 @@ class KafkaTransactionalProducer:
             raise ProducerFenced(self._words(raised.args[0])) from raised
         self._is_open = False
 
-    def _again(self, call: Callable[[float], None]) -> None:
-        """Makes a call of librdkafka until it is answered. Raises KafkaException for an answer that is an error."""
+    def _again(self, call: Callable[[float], None], final: Collection[int] = ()) -> None:
+        """
+        Makes a call of librdkafka until it is answered. Raises KafkaException for an answer that is an error, and for
+        those codes of which librdkafka thinks that asking again could help.
+        """
         while True:
             self._stop_when_given_up()
             try:
                 call(_CALL_SECONDS)
             except KafkaException as raised:
                 error: KafkaError = raised.args[0]
-                if error.fatal() or error.txn_requires_abort() or not (error.retriable() or error.code() in AWAY):
+                if error.code() in final or error.fatal() or error.txn_requires_abort():
+                    raise
+                if not (error.retriable() or error.code() in AWAY):
                     raise
                 self._connection.suspect(describe(error))
                 time.sleep(_PAUSE_SECONDS)
