@@ -7,6 +7,7 @@ the numbers of a key are the order in which its entries were committed; between 
 """
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -54,9 +55,11 @@ async def make_tables(database: Database) -> None:
         await connection.execute(insert(counters), [{"key": key, "number": 0} for key in KEYS])
 
 
-async def enter(database: Database, outbox: EventOutbox, topic: str, chance: random.Random) -> None:
+async def enter(
+    database: Database, outbox: EventOutbox, topic: str, chance: random.Random, keys: Sequence[str] = KEYS
+) -> None:
     """One to three entries of one key in one transaction; some transactions take their time before they commit."""
-    key = chance.choice(KEYS)
+    key = chance.choice(keys)
     async with database.transaction() as connection:
         for _ in range(chance.randint(1, 3)):
             moved = update(counters).where(counters.c.key == key).values(number=counters.c.number + 1)

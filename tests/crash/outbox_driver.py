@@ -219,7 +219,7 @@ class Member:
         next_burst = 0.0
         while not self._has_left_its_line():
             if time.monotonic() > next_burst:
-                next_burst = time.monotonic() + 2 * SETTLED_SECONDS
+                next_burst = time.monotonic() + 3 * SETTLED_SECONDS
                 other.tell("burst", 2 * len(KEYS))
             assert self._process.is_alive(), self._ledger.words
             assert time.monotonic() < deadline, f"{self._plan} was not reached:\n{self._ledger.words}"
