@@ -1,12 +1,9 @@
 """`outbox.add()` in a transaction of the caller's own, and its rows as Debezium's EventRouter reads them."""
 
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -63,14 +60,21 @@ async def test_outside_of_a_transaction_it_is_refused(database: Database) -> Non
     engine.dispose()
 
 
-@on_sqlite
+def test_outside_of_an_asynchronous_transaction_it_is_refused_too() -> None:
+    """At the call, also when nobody awaits it."""
+    with pytest.raises(RuntimeError, match=r"Shipped.*session\.begin"):
+        EventOutbox("shop").add(AsyncSession(), Shipped(number=1), topic="orders", key=None)
+
+
 async def test_change_data_capture_finds_debezium_s_columns(database: Database) -> None:
     """Id, aggregatetype, aggregateid, type and payload route a row as the EventRouter does, without the framework."""
     async with database.transaction() as connection:
         id = await EventOutbox("shop").add(connection, Shipped(number=7), topic="orders", key="o-7")
-    with closing(sqlite3.connect(Path(database.name))) as plain:
-        captured = plain.execute("SELECT id, aggregatetype, aggregateid, type, payload, headers FROM eventbus_outbox")
-        ((event_id, aggregate_type, aggregate_id, type_, payload, headers),) = captured.fetchall()
+    captured = text("SELECT id, aggregatetype, aggregateid, type, payload, headers FROM eventbus_outbox")
+    async with database.reading() as connection:
+        ((event_id, aggregate_type, aggregate_id, type_, payload, headers),) = (
+            await connection.execute(captured)
+        ).all()
     # route.topic.replacement=${routedByValue}, table.field.event.key=aggregateid, the id as header "id".
     assert (event_id, aggregate_type, aggregate_id, type_) == (id, "orders", "o-7", "Shipped")
     assert json.loads(payload) == {"number": 7}
