@@ -170,6 +170,14 @@ class Member:
             assert time.monotonic() < deadline, f"{self.holder} has the slots {self.slots}:\n{self._ledger.words}"
             time.sleep(_LOOK_SECONDS)
 
+    def takes_slots(self, count: int, seconds: float) -> bool:
+        """Whether so many leases come to be in its name in that time."""
+        deadline = time.monotonic() + seconds
+        while len(self.slots) < count and time.monotonic() < deadline:
+            assert self._process.is_alive(), self._ledger.words
+            time.sleep(_LOOK_SECONDS)
+        return len(self.slots) >= count
+
     def has_said(self, saying: str) -> bool:
         return any(saying in line for line in self._ledger.words_of(self.pid))
 
