@@ -74,6 +74,7 @@ def test_a_kill_at_any_moment(crash: Crash) -> None:
         service.stop()
 
 
+@pytest.mark.timeout(300)  # eleven starts, each with a broker of its own
 def test_a_kill_at_any_moment_of_the_first_start(crash: Crash) -> None:
     """No tables, no broker, no topics yet, or half of them: the next start makes what is missing."""
     for _ in range(CYCLES):

@@ -69,8 +69,10 @@ def test_kafka_python_members_share_a_group_and_commit(broker: BrokerProcess, to
         reader.close()
 
     members = [threading.Thread(target=member, args=(number,)) for number in range(2)]
-    for each in members:
-        each.start()
+    members[0].start()
+    while owned != [4, 0] and time.monotonic() < end:
+        time.sleep(0.05)
+    members[1].start()
     while owned != [2, 2] and time.monotonic() < end:
         time.sleep(0.05)
     assert owned == [2, 2]
