@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
@@ -98,6 +98,28 @@ _process_duration = _meter.create_histogram(
 )
 
 
+Figures = TypeVar("Figures")
+
+
+class _Gauges(Generic[Figures]):
+    """What is known of each service that runs here, and the gauges that tell it when they are asked."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, Figures] = {}
+
+    def put(self, service: str, figures: Figures | None) -> None:
+        if figures is None:
+            self.figures.pop(service, None)
+        else:
+            self.figures[service] = figures
+
+    def gauge(self, name: str, unit: str, description: str, value: Callable[[Figures], float]) -> None:
+        def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
+            return [metrics.Observation(value(of), {_SERVICE: service}) for service, of in list(self.figures.items())]
+
+        _meter.create_observable_gauge(name, [observe], unit=unit, description=description)
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxFigures:
     """What waits for a service's relay: rows, the age of the oldest in seconds, and rows that the log refuses."""
@@ -107,32 +129,22 @@ class OutboxFigures:
     blocked: int
 
 
-_outboxes: dict[str, OutboxFigures] = {}
+_outboxes: _Gauges[OutboxFigures] = _Gauges()
 
 
 def outbox_figures(service: str, figures: OutboxFigures | None) -> None:
     """The service's outbox as of now, for the gauges; None: its relay does not run here any more."""
-    if figures is None:
-        _outboxes.pop(service, None)
-    else:
-        _outboxes[service] = figures
+    _outboxes.put(service, figures)
 
 
-def _outbox_gauge(name: str, unit: str, description: str, value: Callable[[OutboxFigures], float]) -> None:
-    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_outboxes.items())]
-
-    _meter.create_observable_gauge(name, [observe], unit=unit, description=description)
-
-
-_outbox_gauge("eventbus.outbox.rows", "{row}", "Rows that wait for the relay", lambda figures: figures.rows)
-_outbox_gauge(
+_outboxes.gauge("eventbus.outbox.rows", "{row}", "Rows that wait for the relay", lambda figures: figures.rows)
+_outboxes.gauge(
     "eventbus.outbox.oldest.age",
     "s",
     "Age of the oldest row that waits for the relay",
     lambda figures: figures.oldest_age_seconds,
 )
-_outbox_gauge(
+_outboxes.gauge(
     "eventbus.outbox.blocked",
     "{row}",
     "Rows that the log refuses; each blocks its key",
@@ -149,34 +161,24 @@ class ParkingFigures:
     oldest_age_seconds: float
 
 
-_parkings: dict[str, ParkingFigures] = {}
+_parkings: _Gauges[ParkingFigures] = _Gauges()
 
 
 def parking_figures(service: str, figures: ParkingFigures | None) -> None:
     """What the service has parked as of now, for the gauges; None: it does not run here any more."""
-    if figures is None:
-        _parkings.pop(service, None)
-    else:
-        _parkings[service] = figures
+    _parkings.put(service, figures)
 
 
-def _parking_gauge(name: str, unit: str, description: str, value: Callable[[ParkingFigures], float]) -> None:
-    def observe(_: metrics.CallbackOptions) -> Iterable[metrics.Observation]:
-        return [metrics.Observation(value(figures), {_SERVICE: name}) for name, figures in list(_parkings.items())]
-
-    _meter.create_observable_gauge(name, [observe], unit=unit, description=description)
-
-
-_parking_gauge(
+_parkings.gauge(
     "eventbus.parked.keys", "{key}", "Keys whose events wait behind a dead letter", lambda figures: figures.keys
 )
-_parking_gauge(
+_parkings.gauge(
     "eventbus.parked.events",
     "{event}",
     "Events that wait behind a dead letter of their key",
     lambda figures: figures.events,
 )
-_parking_gauge(
+_parkings.gauge(
     "eventbus.parked.oldest.age",
     "s",
     "Age of the oldest of the parked keys",

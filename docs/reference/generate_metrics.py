@@ -36,8 +36,7 @@ This page is generated from `eventbus/observability.py`.
 KINDS = {
     "create_counter": "counter",
     "create_histogram": "histogram",
-    "_outbox_gauge": "gauge",
-    "_parking_gauge": "gauge",
+    "gauge": "gauge",
 }
 
 
@@ -52,7 +51,7 @@ def _instruments(body: list[ast.stmt]) -> Iterator[str]:
         match statement:
             case (
                 ast.Assign(value=ast.Call(func=ast.Attribute(attr=function)) as call)
-                | ast.Expr(value=ast.Call(func=ast.Name(id=function)) as call)
+                | ast.Expr(value=ast.Call(func=ast.Attribute(attr=function)) as call)
             ) if function in KINDS:
                 given = [*call.args, *(keyword.value for keyword in call.keywords)]
                 name, unit, text = (str(one.value) for one in given if isinstance(one, ast.Constant))

@@ -134,9 +134,9 @@ async def test_a_relay_tells_its_gauges(transport: KafkaTransport, topic: str, d
     subject = relay(database, transport)
 
     async def is_told() -> bool:
-        return any(figures.blocked == 1 and figures.rows == 2 for figures in observability._outboxes.values())
+        return any(figures.blocked == 1 and figures.rows == 2 for figures in observability._outboxes.figures.values())
 
     async with relaying(subject):
         await add(database, [row(topic, 1, key="a", payload=b"x" * 3_000_000), row(topic, 2, key="a")])
         await until(is_told)
-    assert not observability._outboxes
+    assert not observability._outboxes.figures
