@@ -220,7 +220,8 @@ class KafkaConsumer:
             return True
         places = [KafkaPartition(at.topic, at.partition, offset) for at, offset in mine.items()]
         try:
-            self._stop_reading(consumer, mine)
+            if not self._reading.keys().isdisjoint(mine):
+                self._stop_reading(consumer, mine)
             consumer.incremental_assign(places)
         except KafkaException as raised:
             _log.debug("consumer %s: not yet: %s", self._group_id, describe(raised.args[0]))
@@ -232,8 +233,7 @@ class KafkaConsumer:
 
     def _stop_reading(self, consumer: Consumer, partitions: Collection[TopicPartition]) -> None:
         ended = [partition for partition in partitions if partition in self._reading]
-        if ended:
-            consumer.incremental_unassign([KafkaPartition(at.topic, at.partition) for at in ended])
+        consumer.incremental_unassign([KafkaPartition(at.topic, at.partition) for at in ended])
         for partition in ended:
             del self._reading[partition]
 
@@ -305,9 +305,8 @@ class KafkaConsumer:
     def _forget(self, consumer: Consumer, given_up: frozenset[TopicPartition]) -> None:
         # After the wait: a batch that has ended meanwhile has noted an offset.
         self._take_commits(given_up)
+        # Also when none of them was begun: what the group takes away has to be handed back.
         self._stop_reading(consumer, given_up)
-        # What was never begun has to be handed back, too.
-        consumer.incremental_unassign([])
 
     def _wait_for_loop(self, given_up: frozenset[TopicPartition]) -> None:
         if self._loop is None or not given_up:
