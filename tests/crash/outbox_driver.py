@@ -164,11 +164,8 @@ class Member:
 
     def await_slots(self, count: int) -> None:
         """Returns when so many leases are in its name."""
-        deadline = time.monotonic() + SOUND_SECONDS_MAX
-        while len(self.slots) < count:
-            assert self._process.is_alive(), self._ledger.words
-            assert time.monotonic() < deadline, f"{self.holder} has the slots {self.slots}:\n{self._ledger.words}"
-            time.sleep(_LOOK_SECONDS)
+        is_there = self.takes_slots(count, SOUND_SECONDS_MAX)
+        assert is_there, f"{self.holder} has the slots {self.slots}:\n{self._ledger.words}"
 
     def takes_slots(self, count: int, seconds: float) -> bool:
         """Whether so many leases come to be in its name in that time."""
