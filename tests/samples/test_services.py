@@ -18,11 +18,11 @@ def _order(order_id: str, *, customer: str = "", price: str = "10.00") -> dict[s
     return {"order_id": order_id, "customer_id": customer or f"customer-{order_id}", "lines": lines}
 
 
-def _await_status(url: str, order_id: str, wanted: set[str]) -> dict[str, Any]:
-    return _await_row(f"{url}/orders/{order_id}", wanted)
+def _await_status(url: str, order_id: str, wanted: set[str], seconds: float = 30) -> dict[str, Any]:
+    return _await_row(f"{url}/orders/{order_id}", wanted, seconds)
 
 
-def _await_row(url: str, wanted: set[str], seconds: float = 30) -> dict[str, Any]:
+def _await_row(url: str, wanted: set[str], seconds: float) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     row: dict[str, Any] | None = None
     while time.monotonic() < deadline:
@@ -46,7 +46,7 @@ def test_an_order_within_the_limit_is_paid(samples: Samples, order_id: str) -> N
     row = _await_status(samples.orders.url, order_id, {"paid", "rejected"})
     assert row == {"order_id": order_id, "customer_id": f"customer-{order_id}", "status": "paid", "total": "10.00"}
     # Each service has a read model of its own: one's being ready says nothing of the other's.
-    payment = _await_row(f"{samples.payments.url}/payments/{order_id}", {"authorized", "declined"})
+    payment = _await_row(f"{samples.payments.url}/payments/{order_id}", {"authorized", "declined"}, seconds=30)
     assert (payment["status"], payment["amount"]) == ("authorized", "10.00")
 
 
