@@ -32,6 +32,12 @@ test: $(READY) ## Run the tests that need nothing but Python
 test-interop: $(READY) ## Run the tests that need Java, Node, Go or Debian packages
 	$(BIN)/pytest -m interop
 
+cluster: $(READY) ## Three nodes of Apache Kafka and PostgreSQL, and the two settings that bring a service there
+	@$(BIN)/python -m tests.servers up .cluster
+
+cluster-down: $(READY) ## End them, and remove what they kept
+	@$(BIN)/python -m tests.servers down .cluster
+
 soak: $(READY) ## Kill everything again and again: CYCLES (100) times a case; ONLY=… narrows it as pytest's -k does, CRASH_SEED=… repeats a run
 	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash --timeout=7200 $(if $(ONLY),-k '$(ONLY)') -s -v
 
@@ -48,6 +54,6 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean: ## Remove .venv and everything that was built
-	rm -rf $(VENV) build dist .demo .interop *.egg-info samples/*/*.egg-info
+	rm -rf $(VENV) build dist .demo .interop .cluster *.egg-info samples/*/*.egg-info
 
-.PHONY: help setup demo test test-interop soak check format clean
+.PHONY: help setup demo test test-interop cluster cluster-down soak check format clean

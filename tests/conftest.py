@@ -1,5 +1,11 @@
 import pytest
 
+from tests.servers.logs import embedded_log, kafka_cluster, log, log_kind
+from tests.servers.postgres import empty_postgres_url, postgres, postgres_url
+
+# Taken in here and nowhere else: a fixture that several conftests import is as many servers.
+__all__ = ["embedded_log", "empty_postgres_url", "kafka_cluster", "log", "log_kind", "postgres", "postgres_url"]
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -10,16 +10,11 @@ from pathlib import Path
 import pytest
 
 from eventbus.database import Database, Migrations
-from tests.servers.postgres import PostgresServer, empty_postgres_url, postgres_server, postgres_url
 
 __all__ = [
-    "PostgresServer",
     "database",
     "database_url",
     "empty_database_url",
-    "empty_postgres_url",
-    "postgres_server",
-    "postgres_url",
     "sqlite_template",
 ]
 

@@ -11,9 +11,8 @@ from tests.contracts.databases import database_url, sqlite_template
 from tests.crash.driver import Crash
 from tests.crash.outbox_driver import Ledger
 from tests.servers.broker_process import BrokerProcess, running_broker
-from tests.servers.postgres import postgres_server, postgres_url
 
-__all__ = ["database_url", "postgres_server", "postgres_url", "sqlite_template"]
+__all__ = ["database_url", "sqlite_template"]
 
 
 @pytest.fixture

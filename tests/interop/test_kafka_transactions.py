@@ -24,7 +24,7 @@ class OneNode:
         """Returns when clients can connect."""
         if not self._cluster.nodes[0].is_running:
             self._cluster.nodes[0].start()
-        self._cluster.wait_for(1)
+        self._cluster.resume()
 
 
 @pytest.fixture(scope="session")

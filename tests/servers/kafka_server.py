@@ -1,29 +1,35 @@
 """
 A real Apache Kafka from Maven's jars: formatted, started, awaited, stopped; one node, or several that replicate.
 
-Every node is broker and controller at once (KRaft), in a process of its own below one temporary folder.
+Every node is broker and controller at once (KRaft), in a process of its own below one temporary folder. Nodes are named
+by their number (node.id), from 1 on.
 """
 
+import os
+import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from broker.wire.messages.metadata import MetadataRequest, MetadataResponse
+from broker.wire.messages.metadata import MetadataRequest, MetadataResponse, MetadataResponsePartition
 from tests.servers.raw_client import RawClient
 
 # A random one may begin with "-", which Kafka's own formatting tool takes for an option.
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 START_SECONDS_MAX = 60.0
+# Below the range from which Linux takes the ports of outgoing connections: a node that is started again finds its own
+# free, and a client that calls a dead node does not reach itself.
+_PORTS = range(15_000, 32_000)
 _JAVA_OPTIONS = ("-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 class KafkaNode:
-    """One process of a cluster: its number (node.id, from 1 on), its client port and its log file."""
+    """One process of a cluster: its number, its client port and its log file."""
 
     def __init__(
         self,
@@ -45,6 +51,7 @@ class KafkaNode:
             encoding="utf-8",
         )
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_frozen = False
 
     def format(self) -> None:
         """Prepares the node's data folder, once before its first start."""
@@ -56,11 +63,13 @@ class KafkaNode:
         """Returns at once; the cluster is awaited as a whole."""
         assert self._process is None, "it runs already"
         with self.log_file.open("ab") as log:
+            # A session of its own: Ctrl-C is for whoever started it, who stops it in good order.
             self._process = subprocess.Popen(
                 [*self._command, "kafka.Kafka", str(self._properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def stop(self, timeout: float = 30) -> None:
@@ -70,6 +79,22 @@ class KafkaNode:
     def kill(self) -> None:
         """SIGKILL."""
         self._end(signal.SIGKILL, 15)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self._is_frozen = True
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGCONT)
+        self._is_frozen = False
+
+    @property
+    def is_answering(self) -> bool:
+        """It runs and is not frozen."""
+        return self.is_running and not self._is_frozen
 
     @property
     def pid(self) -> int:
@@ -81,6 +106,7 @@ class KafkaNode:
         return self._process is not None and self._process.poll() is None
 
     def _end(self, how: signal.Signals, timeout: float) -> None:
+        self.thaw()
         process, self._process = self._process, None
         if process is None:
             return
@@ -142,31 +168,96 @@ class KafkaCluster:
         """`HOST:PORT,…`, as clients' bootstrap.servers want it."""
         return ",".join(f"{self.host}:{node.port}" for node in self.nodes)
 
+    @property
+    def url(self) -> str:
+        """What EVENTBUS_BROKER_URL is set to."""
+        return f"kafka://{self.bootstrap}"
+
+    def node(self, number: int) -> KafkaNode:
+        """The node of that number, from 1 on."""
+        return self.nodes[number - 1]
+
     def start(self) -> "KafkaCluster":
-        """Formats and starts every node; returns when the first lists them all."""
+        """Formats and starts every node; returns when clients can use all of them."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(KafkaNode.format, self.nodes))
-        for node in self.nodes:
-            node.start()
-        self.wait_for(len(self.nodes))
+        self.resume()
         return self
 
-    def wait_for(self, brokers: int) -> None:
-        """Until some running node knows of so many brokers."""
-        end = time.monotonic() + START_SECONDS_MAX
-        while True:
-            for node in self.nodes:
-                if node.is_running and _brokers_known_to(self.host, node.port) == brokers:
-                    return
-            if time.monotonic() > end or not any(node.is_running for node in self.nodes):
-                logs = "\n".join(f"{node.log_file}:\n{node.log_file.read_text()[-4000:]}" for node in self.nodes)
-                raise AssertionError(f"no {brokers} brokers within {START_SECONDS_MAX} s:\n{logs}")
-            time.sleep(0.1)
+    def kill(self, node: int) -> None:
+        """SIGKILL: nothing is handed over."""
+        self.node(node).kill()
+
+    def freeze(self, node: int) -> None:
+        """SIGSTOP: its connections stay open, it answers nobody, and the others lead in its place after a while."""
+        self.node(node).freeze()
+
+    def thaw(self, node: int) -> None:
+        """SIGCONT: it goes on and learns that others lead."""
+        self.node(node).thaw()
+
+    def restart(self, node: int) -> None:
+        """
+        Stops the node as an operator does (SIGTERM: it hands its partitions over), if it runs, and starts it again.
+
+        Returns when every replica is in sync: the next node of a rolling restart may go.
+        """
+        self.node(node).stop()
+        self.resume()
+
+    def resume(self) -> None:
+        """Thaws and starts whatever node does not answer; returns when all do and every replica is in sync."""
+        for node in self.nodes:
+            node.thaw()
+            if not node.is_running:
+                node.kill()
+                node.start()
+        self._until(lambda: all(self._is_whole(node) for node in self.nodes), "nodes that answer, in sync")
+
+    def leader(self, topic: str, partition: int) -> int:
+        """The node that leads it; waits while none does."""
+        found = -1
+
+        def is_led() -> bool:
+            nonlocal found
+            for place in self.partitions(topic):
+                if place.partition_index == partition:
+                    found = place.leader_id
+            return found >= 1 and self.node(found).is_answering
+
+        self._until(is_led, f"leader of {topic}[{partition}]")
+        return found
+
+    def partitions(self, topic: str) -> Sequence[MetadataResponsePartition]:
+        """Leader and replicas of each partition, as a node that answers knows them."""
+        for node in self.nodes:
+            if node.is_answering and (known := _metadata(self.host, node.port)) is not None:
+                return next((each.partitions for each in known.topics if each.name == topic), ())
+        return ()
 
     def close(self) -> None:
         """Kills what still runs: its data goes with its folder."""
         for node in self.nodes:
             node.kill()
+
+    def _is_whole(self, node: KafkaNode) -> bool:
+        known = _metadata(self.host, node.port)
+        return (
+            known is not None
+            and len(known.brokers) == len(self.nodes)
+            and all(
+                len(place.isr_nodes) == len(place.replica_nodes) for topic in known.topics for place in topic.partitions
+            )
+        )
+
+    def _until(self, happened: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + START_SECONDS_MAX
+        while not happened():
+            dead = [node.number for node in self.nodes if not node.is_running]
+            if time.monotonic() > end or len(dead) == len(self.nodes):
+                logs = "\n".join(f"{node.log_file}:\n{node.log_file.read_text()[-4000:]}" for node in self.nodes)
+                raise AssertionError(f"no {what} within {START_SECONDS_MAX} s; ended: {dead}\n{logs}")
+            time.sleep(0.1)
 
 
 @contextmanager
@@ -207,20 +298,24 @@ def _common_properties(nodes: int) -> dict[str, str]:
     }
 
 
-def _brokers_known_to(host: str, port: int) -> int:
+def _metadata(host: str, port: int) -> MetadataResponse | None:
+    """All that a node knows of brokers and topics; None while it does not answer."""
     try:
         with RawClient(host, port, timeout=5) as client:
-            return len(client.ask(MetadataRequest(topics=()), MetadataResponse, 9).brokers)
+            return client.ask(MetadataRequest(topics=None), MetadataResponse, 9)
     except (OSError, EOFError):
-        return 0
+        return None
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"no {count} free ports in {_PORTS}")

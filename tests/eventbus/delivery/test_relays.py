@@ -119,11 +119,11 @@ async def test_a_blocked_row_is_seen_retried_and_discarded_from_another_process(
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_open_transactions_of_others_stall_nothing(
-    transport: KafkaTransport, topic: str, database: Database, database_url: str, postgres_server: PostgresServer
+    transport: KafkaTransport, topic: str, database: Database, database_url: str, postgres: PostgresServer
 ) -> None:
     """In another database of the same server, or in this one: what is committed is published, what is not waits."""
-    elsewhere = await anyio.to_thread.run_sync(postgres_server.create_database)
-    stranger = await asyncpg.connect(postgres_server.url(elsewhere))
+    elsewhere = await anyio.to_thread.run_sync(postgres.create_database)
+    stranger = await asyncpg.connect(postgres.url(elsewhere))
     neighbour = await asyncpg.connect(database_url)
     try:
         # Each has written, so that each has a transaction id that stays the oldest while it is open.
@@ -142,4 +142,4 @@ async def test_open_transactions_of_others_stall_nothing(
     finally:
         await stranger.close()
         await neighbour.close()
-        await anyio.to_thread.run_sync(postgres_server.drop_database, elsewhere)
+        await anyio.to_thread.run_sync(postgres.drop_database, elsewhere)
