@@ -3,37 +3,16 @@ Writes `cli.md` from the commands themselves: `python docs/reference/generate_cl
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from eventbus.cli.command import app
 
 PAGE = Path(__file__).parent / "cli.md"
-COMMANDS = (
-    "",
-    "run",
-    "projections list",
-    "projections status",
-    "projections rebuild",
-    "projections switch",
-    "projections rollback",
-    "projections drop",
-    "projections pause",
-    "projections resume",
-    "dead-letters list",
-    "dead-letters show",
-    "dead-letters retry",
-    "dead-letters edit",
-    "dead-letters discard",
-    "outbox status",
-    "outbox blocked",
-    "outbox retry",
-    "outbox discard",
-    "messages snapshot",
-    "database upgrade",
-    "database current",
-)
 HEAD = """\
 # Command line
 
@@ -63,7 +42,17 @@ This page is generated from the commands.
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(_section(command) for command in COMMANDS)])
+    return "\n".join([HEAD, _section(""), *(_section(command) for command in _commands(get_command(app)))])
+
+
+def _commands(command: click.Command, name: str = "") -> Iterator[str]:
+    """The commands below a group, in the order of `--help`."""
+    for child_name, child in getattr(command, "commands", {}).items():
+        path = f"{name} {child_name}".strip()
+        if hasattr(child, "commands"):
+            yield from _commands(child, path)
+        else:
+            yield path
 
 
 def _section(command: str) -> str:

@@ -61,3 +61,28 @@ def current(
             print_line(f"{opened.name}: {revision or 'no tables'}" + (f"; {problem}" if problem else ", up to date"))
 
     anyio.run(work)
+
+
+@app.command(epilog="Example: eventbus database sql --database postgresql://localhost/orders > upgrade.sql")
+def sql(
+    app: AppOption = None, database: DatabaseOption = None, service: ServiceOption = None, json: JsonOption = False
+) -> None:
+    """
+    Print what `upgrade` would run, as one transaction in SQL: for review, or for whoever alone may change a schema.
+
+    Reads the revision that the database is at, and changes nothing. Stop the service's processes before you run it.
+    """
+    import anyio
+
+    from eventbus.database import Migrations
+
+    async def work() -> None:
+        async with open_database(app, database, service, make=True) as opened:
+            revision = await Migrations(opened).current()
+            script = await Migrations(opened).script()
+        if json:
+            print_json({"database": opened.name, "revision": revision, "sql": script})
+        else:
+            print_line(script.rstrip() or f"-- {opened.name}: is at {revision}, nothing to do")
+
+    anyio.run(work)

@@ -5,16 +5,20 @@ The first start of a service makes the tables. After that they change only by `e
 beside a running handler: a service that finds an older or newer schema says so and stops.
 """
 
+from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
 from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.engine import Database
+from eventbus.database.engine import Database, Dialect
 from eventbus.database.migrations import REVISIONS, VERSION_TABLE
 from eventbus.errors import SchemaOutdated
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SQLITE_STATEMENTS: Final[list[str]] = []
 """What the migrations came to on the first SQLite database of this process, for those that follow."""
@@ -60,6 +64,18 @@ class Migrations:
             if revision is None and self._database.dialect == "sqlite":
                 return await connection.run_sync(_make_on_sqlite)
             return await connection.run_sync(_upgrade)
+
+    async def script(self) -> str:
+        """
+        What `upgrade` would run, as one transaction in SQL, for whoever applies schema changes by hand; empty when
+        there is nothing to do. Reads the revision and changes nothing. Raises SchemaOutdated as `upgrade` does.
+        """
+        revision = await self.current()
+        if revision == REVISIONS[-1]:
+            return ""
+        if revision is not None and revision not in REVISIONS:
+            _require_newest(revision, self._database.name)
+        return _script(self._database.dialect, revision)
 
 
 async def _current(connection: AsyncConnection) -> str | None:
@@ -111,7 +127,6 @@ def _sqlite_statements(connection: sqlalchemy.Connection) -> list[str]:
 def _upgrade(connection: sqlalchemy.Connection) -> list[str]:
     # Loaded here: Alembic takes a tenth of a second, and most starts have nothing to upgrade.
     from alembic import command
-    from alembic.config import Config
     from alembic.migration import MigrationInfo
 
     applied: list[str] = []
@@ -119,10 +134,27 @@ def _upgrade(connection: sqlalchemy.Connection) -> list[str]:
     def on_version_apply(*, step: MigrationInfo, **_: object) -> None:
         applied.extend(step.up_revision_ids)
 
-    config = Config()
-    # ConfigParser reads % as the beginning of a name.
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     config.attributes["on_version_apply"] = on_version_apply
     command.upgrade(config, "head")
     return applied
+
+
+def _script(dialect: Dialect, revision: str | None) -> str:
+    from alembic import command
+
+    config = _config()
+    config.output_buffer = written = StringIO()
+    config.attributes["dialect"] = dialect
+    command.upgrade(config, f"{revision or 'base'}:head", sql=True)
+    return written.getvalue()
+
+
+def _config() -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    # ConfigParser reads % as the beginning of a name.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config

@@ -1,9 +1,10 @@
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -57,6 +58,7 @@ COMMANDS = [
     ["messages", "snapshot"],
     ["database", "upgrade"],
     ["database", "current"],
+    ["database", "sql"],
 ]
 
 
@@ -205,6 +207,18 @@ def test_the_schema_is_made_and_shown(tmp_path: Path) -> None:
     assert first["revision"] == first["applied"][-1]
     assert "nothing to do" in eventbus(tmp_path, "database", "upgrade", "--database", url).stdout
     assert "up to date" in eventbus(tmp_path, "database", "current", "--database", url).stdout
+
+
+def test_the_schema_is_made_by_hand_from_the_printed_sql(tmp_path: Path) -> None:
+    """`sql` changes nothing; what it prints, run by the database's own tool, is what `upgrade` makes."""
+    url = f"sqlite:///{tmp_path}/new.sqlite3"
+    script = eventbus(tmp_path, "database", "sql", "--database", url).stdout
+    assert json.loads(eventbus(tmp_path, "database", "current", "--json", "--database", url).stdout)["revision"] is None
+    with closing(sqlite3.connect(tmp_path / "new.sqlite3")) as connection:
+        connection.executescript(script)
+    assert "up to date" in eventbus(tmp_path, "database", "current", "--database", url).stdout
+    assert "nothing to do" in eventbus(tmp_path, "database", "sql", "--database", url).stdout
+    assert json.loads(eventbus(tmp_path, "database", "sql", "--json", "--database", url).stdout)["sql"] == ""
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,30 @@ async def test_an_upgrade_tells_what_it_applied(empty_database_url: str) -> None
     await database.aclose()
 
 
+async def test_the_script_makes_what_an_upgrade_makes_from_wherever_the_database_is(empty_database_url: str) -> None:
+    """From nothing and from the first revision; in one transaction, with the revision set as Alembic would."""
+    database = Database.from_url(empty_database_url)
+    migrations = Migrations(database)
+    script = await migrations.script()
+    assert await migrations.current() is None
+    first, rest = script.split(f"-- Running upgrade {REVISIONS[0]} -> {REVISIONS[1]}")
+    await _run(database, first)
+    assert await migrations.current() == REVISIONS[0]
+    assert "CREATE TABLE eventbus_events" not in await migrations.script()
+    await _run(database, await migrations.script())
+    await migrations.check()
+    assert await migrations.script() == ""
+    assert rest.strip().endswith("COMMIT;")
+    await database.aclose()
+
+
+async def _run(database: Database, script: str) -> None:
+    statements = [part for part in script.split(";") if part.strip() not in {"BEGIN", "COMMIT", ""}]
+    async with database.transaction() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
+
+
 async def test_the_migrated_schema_is_the_one_that_the_code_uses(database: Database) -> None:
     """Alembic finds no difference between the migrations' tables and `tables.py`."""
 
