@@ -41,6 +41,15 @@ cluster-down: $(READY) ## End them, and remove what they kept
 soak: $(READY) ## Kill everything again and again: CYCLES (100) times a case; ONLY=… narrows it as pytest's -k does, CRASH_SEED=… repeats a run
 	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash --timeout=7200 $(if $(ONLY),-k '$(ONLY)') -s -v
 
+bench: $(READY) ## Measure beside Apache Kafka and the other frameworks, in half an hour: JSON and pictures in benchmarks/results; ONLY=broker.produce narrows it
+	$(BIN)/python -m benchmarks --only '$(ONLY)'
+
+bench-quick: $(READY) ## The most important of it in three minutes
+	$(BIN)/python -m benchmarks --mode quick --only '$(ONLY)'
+
+bench-scale: $(READY) ## The long curves: how cost grows with size
+	$(BIN)/python -m benchmarks --mode scale --only '$(ONLY)'
+
 check: $(READY) ## Lint, format, strict types (mypy and basedpyright), import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +63,6 @@ format: $(READY) ## Let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean: ## Remove .venv and everything that was built
-	rm -rf $(VENV) build dist .demo .interop .cluster *.egg-info samples/*/*.egg-info
+	rm -rf $(VENV) .bench build dist .demo .interop .cluster *.egg-info samples/*/*.egg-info
 
-.PHONY: help setup demo test test-interop cluster cluster-down soak check format clean
+.PHONY: help setup demo test test-interop cluster cluster-down soak bench bench-quick bench-scale check format clean

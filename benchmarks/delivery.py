@@ -45,9 +45,9 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.store import Transactions, UnitOfWork, new_event_id
 from eventbus.transport import KafkaTransport
 
-_PARTITIONS: Final = 12
+PARTITIONS: Final = 12
 _KEYS: Final = 1000
-_TOPIC: Final = "payments"
+TOPIC: Final = "payments"
 
 
 class Paid(Event):
@@ -86,20 +86,22 @@ async def record(event: Paid, work: UnitOfWork) -> None:
     await work.connection.execute(insert(_rows).values(order_id=event.order_id, amount=event.amount))
 
 
-def _fill(address: str, events: int) -> None:
+def fill(address: str, events: int, topic: str = TOPIC) -> None:
+    """Payments of a thousand orders, as a service of ours publishes them."""
     producer = RawProducer({"bootstrap.servers": address, "linger.ms": 5, "partitioner": "murmur2_random"})
     for number in range(events):
         key = f"order-{number % _KEYS}"
         event = Paid(order_id=key, amount=number, reference="a reference of some length")
         id, now = new_event_id(), datetime.now(UTC)
         envelope = Envelope(id, "Paid", 1, "payment-service", now, key, f"Payment-{number}", 1, id, id, None)
-        producer.produce(_TOPIC, encode(event), key, headers=list(envelope.headers()))
+        producer.produce(topic, encode(event), key, headers=list(envelope.headers()))
         if number % 1000 == 0:
             producer.poll(0)
     assert producer.flush(60) == 0
 
 
-async def _raw(address: str, events: int) -> Rate:
+async def raw_loop(address: str, events: int) -> Rate:
+    """The raw loop from the first offsets."""
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": address,
         "group.id": "raw",
@@ -108,7 +110,7 @@ async def _raw(address: str, events: int) -> Rate:
         "isolation.level": "read_committed",
     }
     consumer = RawConsumer(options)
-    consumer.assign([TopicPartition(_TOPIC, number, 0) for number in range(_PARTITIONS)])
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
     handler = cast("Callable[[Paid], Awaitable[None]]", count)
     seen = 0
     begun, cpu = 0.0, 0.0
@@ -136,7 +138,7 @@ def _delivery(database: Database, service: str, handler: Callable[..., object]) 
     definitions = find_handlers([module], Faults())
     found: dict[type[Event], list[Invocation]] = {Paid: [Invocation(one, Provision([])) for one in definitions]}
     transactions = Transactions(database, service)
-    return EventDelivery(service, found, MessageTypes([Paid]), [_TOPIC], database, transactions)
+    return EventDelivery(service, found, MessageTypes([Paid]), [TOPIC], database, transactions)
 
 
 async def _consume(
@@ -163,21 +165,17 @@ async def _measure(name: str, url: str, directory: Path, events: int, rounds: in
         await transport.start()
         try:
             await Migrations(database).upgrade()
-            async with database.transaction() as connection:
-                await connection.run_sync(_rows.metadata.create_all)
-            await transport.ensure_topics({_TOPIC: _PARTITIONS})
-            _fill(member.address, events)
+            await make_rows(database)
+            await transport.ensure_topics({TOPIC: PARTITIONS})
+            fill(member.address, events)
             print(f"\n{name}: load average {os.getloadavg()[0]:.1f}, {events} events, {rounds} rounds")
             raw: list[Rate] = []
             trivial: list[Rate] = []
             inserting: list[Rate] = []
             for number in range(rounds):
-                raw.append(await _raw(member.address, events))
-                _counted.events = 0
-                trivial.append(
-                    await _consume(transport, _delivery(database, f"trivial-{number}", count), _seen_in_memory, events)
-                )
-                inserting.append(await _insert(transport, database, f"insert-{number}", events))
+                raw.append(await raw_loop(member.address, events))
+                trivial.append(await handle_each(transport, database, f"trivial-{number}", events))
+                inserting.append(await insert_each(transport, database, f"insert-{number}", events))
             _say("raw loop", median(raw))
             _say("trivial handler", median(trivial), median(raw))
             _say("handler that inserts a row", median(inserting), median(raw))
@@ -190,7 +188,20 @@ async def _seen_in_memory() -> int:
     return _counted.events
 
 
-async def _insert(transport: KafkaTransport, database: Database, service: str, events: int) -> Rate:
+async def make_rows(database: Database) -> None:
+    """The table that the inserting handler writes."""
+    async with database.transaction() as connection:
+        await connection.run_sync(_rows.metadata.create_all)
+
+
+async def handle_each(transport: KafkaTransport, database: Database, service: str, events: int) -> Rate:
+    """The trivial handler, under the name of a service that has read nothing yet."""
+    _counted.events = 0
+    return await _consume(transport, _delivery(database, service, count), _seen_in_memory, events)
+
+
+async def insert_each(transport: KafkaTransport, database: Database, service: str, events: int) -> Rate:
+    """The handler that leaves a row."""
     async with database.transaction() as connection:
         await connection.execute(_rows.delete())
 

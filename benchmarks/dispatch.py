@@ -61,8 +61,8 @@ async def microseconds(call: Callable[[], Awaitable[object]]) -> float:
     return (time.process_time() - begun) / CALLS * 1e6
 
 
-async def measured() -> dict[str, float]:
-    """Microseconds by way."""
+def ways() -> dict[str, Callable[[], Awaitable[object]]]:
+    """What is called, by its name."""
     modules = [sys.modules[__name__]]
     unused = Path("/nonexistent")
     plain, wrapped = (
@@ -76,7 +76,7 @@ async def measured() -> dict[str, float]:
         for middleware in ((), (around,))
     )
     query, named, command = Nothing(), Named(), NothingToDo()
-    ways: dict[str, Callable[[], Awaitable[object]]] = {
+    return {
         "await handler(query)": lambda: answer_nothing(query),
         "queries.ask(query)": lambda: plain.queries.ask(query),
         "queries.ask(query), handler takes Metadata": lambda: plain.queries.ask(named),
@@ -84,11 +84,16 @@ async def measured() -> dict[str, float]:
         "await handler(command)": lambda: do_nothing(command),
         "commands.send(command)": lambda: plain.commands.send(command),
     }
-    turns: dict[str, list[float]] = {name: [] for name in ways}
+
+
+async def measured() -> dict[str, float]:
+    """Microseconds by way."""
+    found = ways()
+    turns: dict[str, list[float]] = {name: [] for name in found}
     for _ in range(TURNS):
-        for name, way in ways.items():
+        for name, way in found.items():
             turns[name].append(await microseconds(way))
-    return {name: min(found) for name, found in turns.items()}
+    return {name: min(times) for name, times in turns.items()}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from eventbus.serialization import MessageTypes
 from eventbus.store import Transactions, new_event_id
 from eventbus.store.event_rows import INSERT_EVENTS
 
-_EVENTS_OF_A_STREAM = 1000
+EVENTS_OF_A_STREAM = 1000
 _ACCOUNTS = 2000
 _EVENTS_OF_AN_ACCOUNT = 10
 
@@ -139,7 +139,7 @@ class Bench:
         async with self.transactions.begin() as transaction:
             unit = transaction.unit_of_work(_metadata())
             account = Repository(Account, unit, self.types).add(Account(id))
-            for number in range(_EVENTS_OF_A_STREAM):
+            for number in range(EVENTS_OF_A_STREAM):
                 account.deposit(Decimal(number))
             await unit.complete()
         return id
@@ -148,19 +148,19 @@ class Bench:
         """Stored events, their envelopes made."""
         async with self.transactions.begin(lazily=True) as transaction:
             found = await transaction.load(f"Account-{id}")
-        assert len(found) == _EVENTS_OF_A_STREAM
+        assert len(found) == EVENTS_OF_A_STREAM
 
     async def replay(self, id: str) -> None:
         """The aggregate: events decoded, validated and applied."""
         async with self.transactions.begin(lazily=True) as transaction:
             unit = transaction.unit_of_work(_metadata())
             account = await Repository(Account, unit, self.types).load(id)
-        assert account.stream_version == _EVENTS_OF_A_STREAM
+        assert account.stream_version == EVENTS_OF_A_STREAM
 
     async def fetch(self, id: str) -> None:
         """The rows by the bare driver."""
         rows = await self.database.read(_rows_of(f"Account-{id}"))
-        assert len(rows) == _EVENTS_OF_A_STREAM
+        assert len(rows) == EVENTS_OF_A_STREAM
 
 
 _INSERT_RAW = (
@@ -231,10 +231,10 @@ async def _measure(name: str, url: str, seconds: float, rounds: int, *, freeze: 
                 f"load, decide, append, {callers} callers", await bench.rate(bench.command, callers), "commands/s", raw
             )
         id = await bench.fill()
-        fetched = (await bench.rate(lambda: bench.fetch(id))).times(_EVENTS_OF_A_STREAM)
+        fetched = (await bench.rate(lambda: bench.fetch(id))).times(EVENTS_OF_A_STREAM)
         _say("bare driver, fetch a stream of 1,000", fetched, "events/s", fetched)
         for what, work in (("stored events", bench.load), ("aggregate, decoded and applied", bench.replay)):
-            found = (await bench.rate(partial(work, id))).times(_EVENTS_OF_A_STREAM)
+            found = (await bench.rate(partial(work, id))).times(EVENTS_OF_A_STREAM)
             _say(f"load it: {what}", found, "events/s", fetched)
     finally:
         await bench.database.aclose()

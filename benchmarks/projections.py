@@ -25,8 +25,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 import anyio
+import asyncpg
 from confluent_kafka import Consumer as RawConsumer
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka import Producer as RawProducer
@@ -44,8 +46,8 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.store import new_event_id
 from eventbus.transport import KafkaTransport
 
-_PARTITIONS: Final = 6
-_TOPIC: Final = "orders"
+PARTITIONS: Final = 6
+TOPIC: Final = "orders"
 _AT_ONCE: Final = 100
 
 
@@ -72,7 +74,7 @@ class OrderSummary(Row, key="order_id"):
     total: Decimal
 
 
-class OrderSummaries(RowProjection[OrderSummary], topics=[_TOPIC]):
+class OrderSummaries(RowProjection[OrderSummary], topics=[TOPIC]):
     @projects(OrderPlaced)
     def placed(self, row: OrderSummary | None, event: OrderPlaced) -> OrderSummary:
         return OrderSummary(order_id=event.order_id, customer_id=event.customer_id, status="placed", total=event.total)
@@ -89,7 +91,8 @@ class OrderSummaries(RowProjection[OrderSummary], topics=[_TOPIC]):
 _TYPES: Final = MessageTypes([OrderPlaced, OrderPaid, OrderShipped])
 
 
-def _fill(address: str, events: int) -> None:
+def fill(address: str, events: int) -> None:
+    """Three events an order, as a service of ours publishes them."""
     producer = RawProducer({"bootstrap.servers": address, "linger.ms": 5, "partitioner": "murmur2_random"})
     for first in range(0, events // 3, _AT_ONCE):
         for version in range(1, 4):
@@ -111,17 +114,31 @@ def _produce(producer: RawProducer, number: int, version: int) -> None:
     id, now = new_event_id(), datetime.now(UTC)
     kind = type(event).message_name
     envelope = Envelope(id, kind, 1, "shop", now, key, f"Order-{key}", version, id, id, None)
-    producer.produce(_TOPIC, encode(event), key, headers=list(envelope.headers()))
+    producer.produce(TOPIC, encode(event), key, headers=list(envelope.headers()))
 
 
-async def _timed(events: int, work: Callable[[], Awaitable[None]]) -> Rate:
+async def another_database(url: str, name: str) -> str:
+    """An empty database beside the one of *url*."""
+    if url.startswith("sqlite"):
+        return f"{url}-{name}"
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+async def timed(events: int, work: Callable[[], Awaitable[None]]) -> Rate:
+    """Of *work* that takes that many events."""
     begun, cpu = time.perf_counter(), time.process_time()
     await work()
     seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
     return Rate(events / seconds, cpu_seconds / events * 1e6)
 
 
-async def _raw(address: str, events: int) -> None:
+async def raw_loop(address: str, events: int) -> None:
+    """Every event decoded, nothing written."""
     options: dict[str, str | int | float | bool] = {
         "bootstrap.servers": address,
         "group.id": "raw",
@@ -130,7 +147,7 @@ async def _raw(address: str, events: int) -> None:
         "isolation.level": "read_committed",
     }
     consumer = RawConsumer(options)
-    consumer.assign([TopicPartition(_TOPIC, number, 0) for number in range(_PARTITIONS)])
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
     classes = {event.message_name.encode(): event for event in _TYPES}
     seen = 0
     while seen < events:
@@ -144,7 +161,8 @@ async def _raw(address: str, events: int) -> None:
     consumer.close()
 
 
-async def _catch_up(transport: KafkaTransport, database: Database, events: int) -> None:
+async def catch_up(transport: KafkaTransport, database: Database, events: int) -> None:
+    """A view that has read nothing yet, until it has read all."""
     runner = ProjectionRunner(OrderSummaries, service="shop", database=database, types=_TYPES)
     consumer = Consumer(transport, runner)
     async with anyio.create_task_group() as tasks:
@@ -160,7 +178,8 @@ async def _position(database: Database) -> int:
     return sum(checkpoint.next_offset or 0 for checkpoint in found)
 
 
-async def _rebuild(transport: KafkaTransport, database: Database) -> None:
+async def rebuild(transport: KafkaTransport, database: Database) -> None:
+    """A new generation beside the live one, compared and switched to."""
     result = await Rebuild(OrderSummaries, database=database, transport=transport, types=_TYPES).run()
     assert result.rows_compared
 
@@ -173,15 +192,15 @@ async def _measure(name: str, url: str, directory: Path, events: int, *, profile
         try:
             await Migrations(database).upgrade()
             await prepare_projections(database, [OrderSummaries], SystemClock())
-            await transport.ensure_topics({_TOPIC: _PARTITIONS})
-            _fill(member.address, events)
-            print(f"\n{name}: load average {os.getloadavg()[0]:.1f}, {events} events, {_PARTITIONS} partitions")
-            raw = await _timed(events, lambda: _raw(member.address, events))
+            await transport.ensure_topics({TOPIC: PARTITIONS})
+            fill(member.address, events)
+            print(f"\n{name}: load average {os.getloadavg()[0]:.1f}, {events} events, {PARTITIONS} partitions")
+            raw = await timed(events, lambda: raw_loop(member.address, events))
             _say("raw loop", raw)
             with _profile(profiled):
-                _say("catching up", await _timed(events, lambda: _catch_up(transport, database, events)), raw)
+                _say("catching up", await timed(events, lambda: catch_up(transport, database, events)), raw)
             with _profile(profiled):
-                _say("rebuild", await _timed(events, lambda: _rebuild(transport, database)), raw)
+                _say("rebuild", await timed(events, lambda: rebuild(transport, database)), raw)
             assert await View(OrderSummaries, database).count(status="shipped") == events // 3
         finally:
             await transport.aclose()
