@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from eventbus.application import Application, ApplicationStatus
     from eventbus.bus import CommandBus, EventBus, QueryBus
+    from eventbus.clock import Clock
     from eventbus.domain import Aggregate, Decider, Repository, applies
     from eventbus.errors import ConcurrencyConflict, DefinitionError, DomainError, EventBusError, InvalidConfiguration
     from eventbus.handlers import HandlerDefinition, Next, handles, per_message, retry_later
@@ -23,6 +24,7 @@ __all__ = [
     "Aggregate",
     "Application",
     "ApplicationStatus",
+    "Clock",
     "Command",
     "CommandBus",
     "ConcurrencyConflict",
@@ -57,6 +59,7 @@ __all__ = [
 _HOMES: Final = {
     "eventbus.application": ("Application", "ApplicationStatus"),
     "eventbus.bus": ("CommandBus", "EventBus", "QueryBus"),
+    "eventbus.clock": ("Clock",),
     "eventbus.domain": ("Aggregate", "Decider", "Repository", "applies"),
     "eventbus.errors": (
         "ConcurrencyConflict",

@@ -21,7 +21,7 @@ from eventbus.application.connection import Connection, MakeTransport, connected
 from eventbus.application.running import Running, running
 from eventbus.application.status import ApplicationStatus
 from eventbus.bus import Buses, Model
-from eventbus.clock import SystemClock
+from eventbus.clock import Clock, SystemClock
 from eventbus.config import GroupProtocol, load_settings
 from eventbus.database import Database
 from eventbus.delivery import failure_topics
@@ -46,6 +46,7 @@ class Application:
               what is done around every message that is handled, the outermost first
     transport makes a connection to the log, in place of the one that broker_url names: for a log of another kind
     database  in place of the one that database_url names: for a database of another kind
+    clock     in place of the machine's: for tests, which turn it
     settings  by keyword, over those of the environment: broker_url, database_url, partitions, …
 
     Raises InvalidConfiguration, DefinitionError.
@@ -60,6 +61,7 @@ class Application:
         middleware: Sequence[Middleware] = (),
         transport: MakeTransport | None = None,
         database: Database | None = None,
+        clock: Clock | None = None,
         broker_url: str | None = None,
         database_url: str | None = None,
         instance_id: str | None = None,
@@ -84,7 +86,7 @@ class Application:
             shutdown_seconds=shutdown_seconds,
             database_wait_seconds=database_wait_seconds,
         )
-        self.clock = SystemClock()
+        self.clock: Clock = clock or SystemClock()
         self.counters = Counters()
         self._log = log_of(self.settings, transport)
         self.database = database or Database.from_url(
@@ -109,7 +111,15 @@ class Application:
         faults.raise_all()
         self._running: Running | None = None
 
-    def moved(self, transport: MakeTransport, database: Database, *, partitions: int | None = None) -> "Application":
+    def moved(
+        self,
+        transport: MakeTransport,
+        database: Database,
+        *,
+        clock: Clock | None = None,
+        partitions: int | None = None,
+        shutdown_seconds: float | None = None,
+    ) -> "Application":
         """
         Another application of the same definition over another log and database, with nothing running: for tests.
 
@@ -122,8 +132,9 @@ class Application:
             middleware=self._middleware,
             transport=transport,
             database=database,
+            clock=clock or self.clock,
             partitions=partitions or self.settings.partitions,
-            shutdown_seconds=self.settings.shutdown_seconds,
+            shutdown_seconds=shutdown_seconds or self.settings.shutdown_seconds,
             database_wait_seconds=self.settings.database_wait_seconds,
         )
 

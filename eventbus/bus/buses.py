@@ -67,7 +67,7 @@ class Buses:
         with faults.collected():
             provided = Provided(provide)
         provision = Provision(
-            (_buses(commands, queries, events), _repositories(model.types), *sources, provided.source)
+            (_own(commands, queries, events, clock), _repositories(model.types), *sources, provided.source)
         )
         with faults.collected():
             provided.join(provision)
@@ -86,11 +86,12 @@ class Buses:
         return cls(commands, queries, events, subscribers, provided)
 
 
-def _buses(commands: CommandBus, queries: QueryBus, events: EventBus) -> Source:
+def _own(commands: CommandBus, queries: QueryBus, events: EventBus, clock: Clock) -> Source:
     known: dict[object, Provider] = {
         CommandBus: Provider(lambda _: commands),
         QueryBus: Provider(lambda _: queries),
         EventBus: Provider(lambda _: events),
+        Clock: Provider(lambda _: clock),
     }
     return lambda annotation: known.get(annotation) if isinstance(annotation, type) else None
 

@@ -57,7 +57,7 @@ class Attempts:
                     return
                 pause = pauses.next()
                 self._outcomes.failed(work, call, error, attempt, pause)
-                await anyio.sleep(pause)
+                await self._transactions.clock.sleep(pause)
             attempt += 1
             try:
                 await self._attempt(claim, work, call, next_offset, attempt)
@@ -100,7 +100,8 @@ class Attempts:
     async def _give_up(
         self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
     ) -> None:
-        letter = dead_letter(self._service, work.record, error, handler=call.handler.name, attempts=attempts)
+        now = self._transactions.clock.now()
+        letter = dead_letter(self._service, work.record, error, now, handler=call.handler.name, attempts=attempts)
         parks = is_delayed = False
         async with self._transactions.begin() as transaction:
             checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
@@ -130,4 +131,4 @@ class Attempts:
         key, handler = work.record.key, call.handler.name
         if key is None or (handler, key) not in await parked_among(self._parking, connection, claim, [work]):
             return None
-        return parked_event(self._service, work.record, key, handler)
+        return parked_event(self._service, work.record, key, handler, self._transactions.clock.now())

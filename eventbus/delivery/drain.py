@@ -16,7 +16,7 @@ and at once when something was left to do.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
@@ -132,7 +132,7 @@ class Drain:
 
     async def once(self) -> bool:
         """Handles what is due now; whether anything was. Raises DatabaseUnavailable."""
-        now = datetime.now(UTC)
+        now = self._transactions.clock.now()
         names = list(self._definitions)
         async with self._database.reading() as connection:
             letters = await self._retries.due(connection, self._service, names, now, _SEEN_MAX)
@@ -204,6 +204,7 @@ class Drain:
                     self._service,
                     record,
                     UndecodableMessage(letter.error_message),
+                    now,
                     handler=call.handler.name,
                     attempts=0,
                     retry_at=now,
@@ -213,9 +214,10 @@ class Drain:
         )
 
     async def _note_failure(self, letter: DeadLetter, definition: HandlerDefinition | None, error: Exception) -> None:
-        retry_at = _retry_at(definition, letter.tries + 1, error)
+        now = self._transactions.clock.now()
+        retry_at = _retry_at(definition, letter.tries + 1, error, now)
         async with self._transactions.begin() as transaction:
-            noted = await self._retries.failed(transaction.connection, letter, failure_of(error, retry_at))
+            noted = await self._retries.failed(transaction.connection, letter, failure_of(error, now, retry_at))
             if (
                 noted
                 and retry_at is None
@@ -305,9 +307,16 @@ class Drain:
             if not first or (failed is not None and first[0].sequence != failed.sequence):
                 return
             record = record_of(first[0])
-            retry_at = _retry_at(definition, 1, error)
+            retry_at = _retry_at(definition, 1, error, transaction.now())
             letter = dead_letter(
-                self._service, record, error, handler=key.handler, attempts=1, tries=1, retry_at=retry_at
+                self._service,
+                record,
+                error,
+                transaction.now(),
+                handler=key.handler,
+                attempts=1,
+                tries=1,
+                retry_at=retry_at,
             )
             await self._parking.remove(connection, [first[0].sequence])
             await self._giving_up.keep(transaction, letter, definition)
@@ -338,13 +347,11 @@ def _conflicts_max(definition: HandlerDefinition | None) -> int:
     return 0 if definition is None else definition.options.retries_on_conflict
 
 
-def _retry_at(definition: HandlerDefinition | None, tries: int, error: Exception) -> datetime | None:
+def _retry_at(definition: HandlerDefinition | None, tries: int, error: Exception, now: datetime) -> datetime | None:
     """When to try again by itself; None: not before somebody asks for it."""
     if definition is None or isinstance(error, UndecodableMessage | NotHandled):
         return None
     options = definition.options
     if tries >= options.attempts:
         return None
-    return datetime.now(UTC) + timedelta(
-        seconds=wait_before(tries, options.backoff_seconds, options.backoff_seconds_max)
-    )
+    return now + timedelta(seconds=wait_before(tries, options.backoff_seconds, options.backoff_seconds_max))

@@ -40,7 +40,8 @@ class GivingUp:
         on_failure = "park" if handler is None else handler.options.on_failure
         if not isinstance(on_failure, RetryLater) or retry.tier >= len(on_failure.delays):
             return False
-        await self._outbox.add(transaction.connection, [retry_row(self._service, retry, on_failure.delays[retry.tier])])
+        row = retry_row(self._service, retry, on_failure.delays[retry.tier], transaction.now())
+        await self._outbox.add(transaction.connection, [row])
         return True
 
     async def publish_copy(

@@ -128,6 +128,7 @@ def dead_letter(
     consumer: str,
     record: IncomingRecord,
     error: BaseException,
+    failed_at: datetime,
     *,
     handler: str | None,
     attempts: int,
@@ -136,7 +137,7 @@ def dead_letter(
 ) -> DeadLetter:
     """The record as it came, with what went wrong."""
     headers = dict(record.headers)
-    failure = failure_of(error, retry_at)
+    failure = failure_of(error, failed_at, retry_at)
     return DeadLetter(
         consumer=consumer,
         handler=handler,
@@ -159,18 +160,18 @@ def dead_letter(
     )
 
 
-def failure_of(error: BaseException, retry_at: datetime | None) -> Failure:
+def failure_of(error: BaseException, failed_at: datetime, retry_at: datetime | None) -> Failure:
     """What went wrong, in words that a database can keep."""
     return Failure(
         f"{type(error).__module__}.{type(error).__qualname__}",
         _keepable(str(error)),
         _keepable("".join(traceback.format_exception(error))),
-        datetime.now(UTC),
+        failed_at,
         retry_at,
     )
 
 
-def parked_event(consumer: str, record: IncomingRecord, key: bytes, handler: str) -> ParkedEvent:
+def parked_event(consumer: str, record: IncomingRecord, key: bytes, handler: str, parked_at: datetime) -> ParkedEvent:
     """The record as it came, to wait behind its key's dead letter."""
     headers = dict(record.headers)
     return ParkedEvent(
@@ -182,7 +183,7 @@ def parked_event(consumer: str, record: IncomingRecord, key: bytes, handler: str
         record.value,
         tuple(record.headers),
         record.timestamp_ms,
-        datetime.now(UTC),
+        parked_at,
     )
 
 

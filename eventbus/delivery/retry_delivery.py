@@ -7,7 +7,6 @@ Waiting     the partition's first record is due first; until then nothing of it 
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -106,16 +105,22 @@ class RetryDelivery:
             except UndecodableMessage as error:
                 await self._bury(claim, record, error, behind)
                 continue
-            wait = retry.due_at_ms / 1000 - time.time()
-            if wait > 0:
-                await anyio.sleep(min(wait, _WAIT_SECONDS))
-                if wait > _WAIT_SECONDS:
-                    return
+            if not await self._wait_until_due(retry):
+                return
             await self._settle(claim, retry, behind)
         if claim.next_offset < next_offset:
             async with self._database.transaction() as connection:
                 checkpoint = await self._checkpoints.advance(connection, claim.checkpoint, next_offset)
             claim.checkpoint, claim.next_offset = checkpoint, next_offset
+
+    async def _wait_until_due(self, retry: Retry) -> bool:
+        """Waits for it, not longer than one batch may; whether it is due now."""
+        clock = self._transactions.clock
+        with anyio.move_on_after(_WAIT_SECONDS):
+            while (wait := retry.due_at_ms / 1000 - clock.now().timestamp()) > 0:
+                await clock.sleep(wait)
+            return True
+        return False
 
     async def _settle(self, claim: RetryClaim, retry: Retry, next_offset: int) -> None:
         conflicts = 0
@@ -168,7 +173,9 @@ class RetryDelivery:
             if await self._inbox.admit(connection, self._service, [retry.inbox_id]):
                 is_last = not await self._giving_up.delay(transaction, further, definition)
                 if is_last:
-                    letter = dead_letter(self._service, retry.record, error, handler=retry.handler, attempts=attempts)
+                    letter = dead_letter(
+                        self._service, retry.record, error, transaction.now(), handler=retry.handler, attempts=attempts
+                    )
                     await self._giving_up.keep(transaction, letter, definition)
                     if definition is not None:
                         await self._giving_up.publish_copy(transaction, retry.record, definition, error, attempts)
@@ -181,7 +188,7 @@ class RetryDelivery:
     async def _bury(self, claim: RetryClaim, record: IncomingRecord, error: Exception, next_offset: int) -> None:
         async with self._transactions.begin() as transaction:
             checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
-            letter = dead_letter(self.name, record, error, handler=None, attempts=0)
+            letter = dead_letter(self.name, record, error, transaction.now(), handler=None, attempts=0)
             await self._giving_up.keep(transaction, letter, None)
         claim.checkpoint, claim.next_offset = checkpoint, next_offset
         self._outcomes.dead(record, error, None, 0)

@@ -8,8 +8,8 @@ Headers     the record's own, and `eventbus_retry`: JSON with the handler, where
 
 import base64
 import json
-import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from eventbus.database import OutboxRow
@@ -56,8 +56,8 @@ def retry_topic(service: str, delay: Delay) -> str:
     return f"{service}.retry.{delay.text}"
 
 
-def retry_row(service: str, retry: Retry, delay: Delay) -> OutboxRow:
-    """The row of the outbox that has *retry* wait from now on."""
+def retry_row(service: str, retry: Retry, delay: Delay, now: datetime) -> OutboxRow:
+    """The row of the outbox that has *retry* wait from *now* on."""
     record = retry.record
     told = {
         "handler": retry.handler,
@@ -68,7 +68,7 @@ def retry_row(service: str, retry: Retry, delay: Delay) -> OutboxRow:
         "attempts": retry.attempts,
         "tier": retry.tier,
         "message": retry.message,
-        "due_at_ms": int((time.time() + delay.seconds) * 1000),
+        "due_at_ms": int((now.timestamp() + delay.seconds) * 1000),
         "base64": [name for name, value in record.headers if not _is_text(value)],
         "null": [name for name, value in record.headers if value is None],
     }

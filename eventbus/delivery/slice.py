@@ -85,7 +85,9 @@ class Slices:
                     admitted.remove(call.inbox_id)
                 key = work.record.key
                 if key is not None and (call.handler.name, key) in parked:
-                    told.waiting.append(parked_event(self._service, work.record, key, call.handler.name))
+                    told.waiting.append(
+                        parked_event(self._service, work.record, key, call.handler.name, transaction.now())
+                    )
                 elif isinstance(work, Undecodable):
                     if await self._bury(transaction, work, call, told) and key is not None:
                         parked.add((call.handler.name, key))
@@ -98,7 +100,7 @@ class Slices:
     async def _bury(self, transaction: Transaction, work: Undecodable, call: Call | None, told: _Told) -> bool:
         handler = None if call is None else call.handler
         name = None if handler is None else handler.name
-        letter = dead_letter(self._service, work.record, work.error, handler=name, attempts=0)
+        letter = dead_letter(self._service, work.record, work.error, transaction.now(), handler=name, attempts=0)
         parks = await self._giving_up.keep(transaction, letter, handler)
         if handler is not None:
             await self._giving_up.publish_copy(transaction, work.record, handler, work.error, 0)

@@ -99,7 +99,7 @@ class Provision:
                 return provider
         raise DefinitionError(
             f"nothing provides {shown(annotation)}: there are Repository[…], View[…], UnitOfWork, Metadata, "
-            "CommandBus, QueryBus, EventBus, and what is given to Application(provide=[…])"
+            "CommandBus, QueryBus, EventBus, Clock, and what is given to Application(provide=[…])"
         )
 
 

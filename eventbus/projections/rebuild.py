@@ -9,7 +9,6 @@ It is filled from the log, from the first offset of every partition, or from the
 from collections.abc import Callable
 from dataclasses import replace
 
-import anyio
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -111,7 +110,7 @@ class Rebuild:
         try:
             return await self._begin()
         except LeaseHeld as held:
-            await anyio.sleep(max(0.0, (held.expires_at - self._clock.now()).total_seconds()) + 0.1)
+            await self._clock.sleep(max(0.0, (held.expires_at - self._clock.now()).total_seconds()) + 0.1)
             return await self._begin()
 
     async def _begin(self) -> tuple[Work, bool]:

@@ -195,7 +195,7 @@ class ProjectionRunner:
             raise error
         if piece.attempt < self._projection.projection_attempts:
             self._counters.add(EVENTS_RETRIED, consumer=self.name)
-            await anyio.sleep(BACKOFF_SECONDS * 2**piece.attempt * random.uniform(0.5, 1))
+            await self._clock.sleep(BACKOFF_SECONDS * 2**piece.attempt * random.uniform(0.5, 1))
             return [_Piece(piece.items, piece.next_offset, piece.attempt + 1)]
         items = [
             item if item.event is None else _Item(item.record, None, self._letter(item, error, piece.attempt))

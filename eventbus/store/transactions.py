@@ -42,6 +42,11 @@ class Transactions:
             self._listeners,
         )
 
+    @property
+    def clock(self) -> Clock:
+        """What the times of everything that is recorded come from."""
+        return self._means.clock
+
     def when_committed(self, listener: Callable[[], None]) -> None:
         """Have *listener* called after each commit that left something in the outbox: the relay wakes by it."""
         self._listeners.append(listener)

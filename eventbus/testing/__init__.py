@@ -11,14 +11,26 @@ if TYPE_CHECKING:
     from eventbus.testing.event_bus import RunningEventBus
     from eventbus.testing.samples import check_samples
     from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
+    from eventbus.testing.virtual_clock import VirtualClock
 
-__all__ = ["Given", "GivenAggregate", "Outcome", "RunningEventBus", "any_order", "check_samples", "given", "project"]
+__all__ = [
+    "Given",
+    "GivenAggregate",
+    "Outcome",
+    "RunningEventBus",
+    "VirtualClock",
+    "any_order",
+    "check_samples",
+    "given",
+    "project",
+]
 
 _HOMES: Final = {
     "eventbus.testing.any_order": ("any_order", "project"),
     "eventbus.testing.event_bus": ("RunningEventBus",),
     "eventbus.testing.samples": ("check_samples",),
     "eventbus.testing.scenario": ("Given", "GivenAggregate", "Outcome", "given"),
+    "eventbus.testing.virtual_clock": ("VirtualClock",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

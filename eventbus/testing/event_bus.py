@@ -17,6 +17,7 @@ The loop    everything runs on the event loop of the test, and ends with it. In 
 import asyncio
 import functools
 import inspect
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from eventbus.application import Application
+from eventbus.clock import Clock
 from eventbus.database import Database
 from eventbus.errors import BrokerUnavailable, DefinitionError
 from eventbus.messages import Command, Envelope, Event, Query, Receipt
 from eventbus.testing.own_names import OwnNames
 from eventbus.testing.settled import unsettled
+from eventbus.testing.virtual_clock import VirtualClock
 from eventbus.transport import KafkaTransport
 from eventbus.transport.port import IncomingRecord, TopicPartition
 
@@ -39,6 +42,9 @@ R = TypeVar("R")
 _OPTIONS: Final = {"fetch.wait.max.ms": "20"}
 _PAUSE_SECONDS: Final = 0.01
 _START_SECONDS_MAX: Final = 20.0
+_VIRTUAL_SHUTDOWN_SECONDS: Final = 1.0
+_STILL_SECONDS: Final = 0.05
+"""Nothing has moved for so long: what is left waits for its clock."""
 
 
 @dataclass(slots=True)
@@ -76,16 +82,25 @@ class RunningEventBus:
         """Those that run."""
         return [one.app for one in self._started]
 
-    async def start(self, app: Application) -> Application:
+    async def start(self, app: Application, *, clock: Clock | None = None) -> Application:
         """
         Runs an application of *app*'s definition on this test's log and a database of its own, and answers it when all
         its consumers are at work. *app* itself is not touched, so it may be the one of the service's module.
 
         Started again after `stop`, it goes on with the data that it had; twice at the same time, it is two instances
-        of one service. Raises what its start raises; TimeoutError, with what it waits for.
+        of one service. With *clock* it goes by that, such as a `VirtualClock`; several may share one.
+
+        Raises what its start raises; TimeoutError, with what it waits for.
         """
         database = Database.from_url(f"sqlite:///{self._directory / f'{app.name}.sqlite3'}")
-        moved = app.moved(self._transport, database, partitions=self._partitions)
+        moved = app.moved(
+            self._transport,
+            database,
+            clock=clock,
+            partitions=self._partitions,
+            # Who waits for a clock that stands still would be waited for in vain.
+            shutdown_seconds=_VIRTUAL_SHUTDOWN_SECONDS if isinstance(clock, VirtualClock) else None,
+        )
         stopping = asyncio.Event()
         entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # In a task of its own: a test may start one inside of a timeout and leave that before it stops the service.
@@ -126,12 +141,14 @@ class RunningEventBus:
     async def until_settled(self, *, timeout: float = 10.0) -> None:
         """
         Returns when nothing is left to do: outboxes are empty, every handler and projection is at the log's end, and so
-        is whatever they have led to. Events that are parked behind a dead letter count as done.
+        is whatever they have led to. Events that are parked behind a dead letter count as done. When all that is left
+        waits for a `VirtualClock`, that is turned to where the next of them is due.
 
         Raises TimeoutError after *timeout* seconds, with what is left.
         """
         looking = await self._look()
         left: list[str] = []
+        turning = _Turning({app.clock for app in self.apps if isinstance(app.clock, VirtualClock)})
 
         async def is_settled() -> bool:
             nonlocal left
@@ -139,6 +156,8 @@ class RunningEventBus:
                 left = await unsettled(self.apps, looking)
             except BrokerUnavailable as error:
                 left = [str(error)]
+            if left:
+                turning.look(left)
             return not left
 
         await _poll(is_settled, timeout, lambda: "; ".join(left))
@@ -221,6 +240,23 @@ class RunningEventBus:
             running = ", ".join(app.name for app in self.apps) or "none is started"
             raise LookupError(f"no application handles {type(message).__qualname__}; running: {running}")
         return able[0]
+
+
+class _Turning:
+    """Turns clocks to whoever waits for them, when for a while there was nothing but waiting."""
+
+    def __init__(self, clocks: set[VirtualClock]) -> None:
+        self._clocks = clocks
+        self._seen: object = None
+        self._since = 0.0
+
+    def look(self, left: list[str]) -> None:
+        seen = [left, [clock.waiting for clock in self._clocks]]
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        elif now - self._since > _STILL_SECONDS and (waiting := [clock for clock in self._clocks if clock.waiting]):
+            min(waiting, key=lambda clock: clock.waiting[0]).advance_to_next()
 
 
 async def _run(app: Application, entered: "asyncio.Future[None]", stopping: asyncio.Event) -> None:

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from eventbus.database import Database, LogPartition, Outbox, OutboxRow
@@ -77,7 +79,7 @@ async def test_a_retry_that_was_published_twice_takes_effect_once(database: Data
     """It is due, it is handled, and its repeat is dropped."""
     subject = retrying(database)
     claim = await subject.claim(PLACE, 0, 10)
-    row = retry_row("shop", delayed(1), SOON)
+    row = retry_row("shop", delayed(1), SOON, datetime.now(UTC))
     await subject.apply(claim, [as_read(row, 0), as_read(row, 1)], 2)
     assert await effects_in(database) == [1]
     assert claim.next_offset == 2
@@ -87,8 +89,8 @@ async def test_what_is_not_due_yet_waits_and_is_given_again(database: Database) 
     """The batch ends without it, after a second at most, and the claim stays before it."""
     subject = retrying(database)
     claim = await subject.claim(PLACE, 0, 10)
-    first = as_read(retry_row("shop", delayed(1), SOON), 0)
-    later = as_read(retry_row("shop", delayed(2), Delay("1ms", 3600.0)), 1)
+    first = as_read(retry_row("shop", delayed(1), SOON, datetime.now(UTC)), 0)
+    later = as_read(retry_row("shop", delayed(2), Delay("1ms", 3600.0), datetime.now(UTC)), 1)
     await subject.apply(claim, [first, later], 2)
     assert await effects_in(database) == [1]
     assert claim.next_offset == 1
@@ -98,11 +100,11 @@ async def test_a_retry_that_fails_goes_to_the_next_delay_and_then_to_the_dead_le
     """The attempts are counted on."""
     subject = retrying(database)
     claim = await subject.claim(PLACE, 0, 10)
-    await subject.apply(claim, [as_read(retry_row("shop", delayed(13), SOON), 0)], 1)
+    await subject.apply(claim, [as_read(retry_row("shop", delayed(13), SOON, datetime.now(UTC)), 0)], 1)
     (row,) = await waiting_rows(database)
     retry = read_retry(as_read(row, 0))
     assert (row.topic, retry.tier, retry.attempts) == ("shop.retry.1h", 1, 6)
-    await subject.apply(claim, [as_read(retry_row("shop", delayed(13, tier=1), SOON), 1)], 2)
+    await subject.apply(claim, [as_read(retry_row("shop", delayed(13, tier=1), SOON, datetime.now(UTC)), 1)], 2)
     (letter,) = await letters_in(database)
     assert (letter.consumer, letter.handler, letter.topic, letter.attempts) == ("shop", "payments.take", "payments", 6)
     assert claim.next_offset == 2
@@ -113,7 +115,7 @@ async def test_what_is_no_retry_is_a_dead_letter(database: Database) -> None:
     subject = retrying(database)
     claim = await subject.claim(PLACE, 0, 10)
     stray = IncomingRecord(PLACE.topic, 0, 0, None, b"?", [], 0)
-    await subject.apply(claim, [stray, as_read(retry_row("shop", delayed(1), SOON), 1)], 2)
+    await subject.apply(claim, [stray, as_read(retry_row("shop", delayed(1), SOON, datetime.now(UTC)), 1)], 2)
     assert await effects_in(database) == [1]
     (letter,) = await letters_in(database)
     assert (letter.consumer, letter.handler, letter.value) == ("shop.retry.1ms", None, b"?")
@@ -125,5 +127,5 @@ async def test_an_older_owner_of_a_delay_topic_is_fenced(database: Database) -> 
     old = await subject.claim(PLACE, 0, 10)
     await subject.claim(PLACE, 0, 10)
     with pytest.raises(CheckpointFenced):
-        await subject.apply(old, [as_read(retry_row("shop", delayed(1), SOON), 0)], 1)
+        await subject.apply(old, [as_read(retry_row("shop", delayed(1), SOON, datetime.now(UTC)), 0)], 1)
     assert await effects_in(database) == []
