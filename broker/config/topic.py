@@ -280,7 +280,6 @@ class TopicConfig:
         kind=_LONG,
         at_least=0,
         synonyms=_broker("log.roll.jitter.ms", "log.roll.jitter.hours"),
-        acts=False,
         documentation="A random time taken off segment.ms, so that not all logs begin a segment at once.",
     )
     segment_ms: int = integer(

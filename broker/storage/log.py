@@ -48,6 +48,7 @@ from broker.storage.progress import OpeningProgress
 from broker.storage.reader import Reader
 from broker.storage.recovery import LoadedLog, completed_abort, load_log, replay
 from broker.storage.retention import DeletedSegment, expired_segments, rename_deleted
+from broker.storage.rolling import Rolling
 from broker.storage.segment import Segment
 from broker.storage.slices import LogSlice
 from broker.storage.timestamps import TimestampOffset, first_at_or_after, with_max_timestamp
@@ -104,6 +105,7 @@ class PartitionLog:
         self._high_watermark = loaded.next_offset
         self._health = LogHealth(directory, disk)
         self._reader = Reader(loaded.segments)
+        self._rolling = Rolling(clock.now_ms())
         self._saved_at: tuple[int, int, int] | None = None
         self._compactions = Compactions(directory, loaded.segments, files, min(clean_offset, loaded.next_offset))
 
@@ -237,11 +239,8 @@ class PartitionLog:
             stamp_log_append_time(records, header.attributes, now_ms)
         assign_position(records, base_offset, leader_epoch)
         segment = self._segments.active
-        first_timestamp = segment.first_timestamp
         try:
-            if not segment.has_room_for(
-                len(records), last_offset, config.segment_bytes, config.segment_index_bytes
-            ) or (first_timestamp >= 0 and max_timestamp - first_timestamp > config.segment_ms):
+            if self._rolling.is_due(segment, len(records), last_offset, max_timestamp, now_ms, config):
                 self._roll()
                 segment = self._segments.active
             if leader_epoch > self._epochs.latest:
@@ -576,6 +575,7 @@ class PartitionLog:
         # The new file last: it must not be there while the old segment can still grow past its base offset.
         segment = Segment.create(self.directory, self._next_offset, self._files, self.config.index_interval_bytes)
         self._segments.add(segment)
+        self._rolling = Rolling(self._clock.now_ms())
         self._flushing.new_names = True
 
     def _mark(self) -> tuple[int, int, int]:

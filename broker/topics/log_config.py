@@ -14,6 +14,7 @@ def log_config(topic: TopicConfig, broker: BrokerConfig) -> LogConfig:
         segment_bytes=topic.segment_bytes if topic.internal_segment_bytes is None else topic.internal_segment_bytes,
         # The active segment is not compacted: it has to end before its first record has waited too long.
         segment_ms=min(topic.segment_ms, topic.max_compaction_lag_ms) if compacts else topic.segment_ms,
+        segment_jitter_ms=topic.segment_jitter_ms,
         segment_index_bytes=topic.segment_index_bytes,
         index_interval_bytes=topic.index_interval_bytes,
         max_message_bytes=topic.max_message_bytes,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-START_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 60.0
 
 
 class BrokerProcess:

@@ -30,6 +30,31 @@ def test_a_segment_rolls_when_its_first_record_is_older_than_segment_ms(tmp_path
     assert bench.file_names(".log") == [f"{n:020d}.log" for n in (0, 2)]
 
 
+def test_records_without_timestamps_roll_by_the_clock(tmp_path: Path) -> None:
+    """segment.ms counts from the moment at which the segment began, or at which the log was opened."""
+    bench = LogBench(tmp_path, segment_ms=HOUR_MS)
+    for step in (0, HOUR_MS, 1, HOUR_MS, 1):
+        bench.clock.advance_ms(step)
+        bench.append(timestamp=-1)
+    assert bench.file_names(".log") == [f"{n:020d}.log" for n in (0, 2, 4)]
+
+
+def test_logs_that_began_together_roll_apart_with_segment_jitter_ms(tmp_path: Path) -> None:
+    """Each segment's time is segment.ms less a share of the jitter of its own, and over at segment.ms at the latest."""
+    benches = [
+        LogBench(tmp_path / str(number), segment_ms=HOUR_MS, segment_jitter_ms=HOUR_MS // 2) for number in range(30)
+    ]
+    rolled: list[int] = []
+    for _ in range(31):
+        for bench in benches:
+            bench.append()
+            bench.clock.advance_ms(HOUR_MS // 30 + 1)
+        rolled.append(sum(len(bench.file_names(".log")) > 1 for bench in benches))
+    assert rolled[14] == 0
+    assert len(set(rolled[15:])) > 3
+    assert rolled[-1] == len(benches)
+
+
 def test_a_segment_rolls_when_an_index_is_full(tmp_path: Path) -> None:
     """segment.index.bytes bounds the entries of either index."""
     bench = LogBench(tmp_path, index_interval_bytes=1, segment_index_bytes=10 * 8)
