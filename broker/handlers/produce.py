@@ -104,12 +104,13 @@ def _append(
         return _refusal(
             context, data.index, ErrorCode.UNKNOWN_TOPIC_ID if by_id else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, None
         )
-    if not 0 <= data.index < len(topic.partitions):
+    partitions = topic.partitions
+    if not 0 <= data.index < len(partitions):
         return _refusal(
             context,
             data.index,
             ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-            f"topic '{topic.name}' has {len(topic.partitions)} partitions, 0 to {len(topic.partitions) - 1}",
+            f"topic '{topic.name}' has {len(partitions)} partitions, 0 to {len(partitions) - 1}",
         )
     if topic.is_internal:
         return _refusal(
@@ -136,7 +137,7 @@ def _append(
                 return _refusal(
                     context, data.index, error, f"{topic.name}-{data.index} is in no open transaction of the producer"
                 )
-    partition = topic.partitions[data.index]
+    partition = partitions[data.index]
     try:
         appended = partition.append(records)
     except KafkaError as refused:

@@ -48,7 +48,7 @@ DELETE_HORIZON_BIT = 0x40
 _HEADER = Struct(">qiibIhiqqqhii")
 _I64 = Struct(">q")
 _U32 = Struct(">I")
-_I32 = Struct(">i")
+_POSITION = Struct(">qii")
 _I16 = Struct(">h")
 
 
@@ -168,8 +168,8 @@ def crc_is_right(batch: memoryview, crc: int) -> bool:
 
 def assign_position(batch: memoryview, base_offset: int, leader_epoch: int) -> None:
     """Writes the two fields that the log decides; they lie outside the CRC, so a batch passes through unopened."""
-    _I64.pack_into(batch, 0, base_offset)
-    _I32.pack_into(batch, 12, leader_epoch)
+    # With the length between them as it is: one call is cheaper than two.
+    _POSITION.pack_into(batch, 0, base_offset, len(batch) - LOG_OVERHEAD, leader_epoch)
 
 
 def stamp_log_append_time(batch: memoryview, attributes: int, now_ms: int) -> None:

@@ -16,6 +16,7 @@ End     On close everything that is parked for the connection is detached (`clos
 import asyncio
 import logging
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ READ_TURN_BYTES = 4 << 20
 # Frames above this are received into a buffer that grows with what has really arrived, so that a claim alone costs no
 # memory.
 FRAME_TRUST_BYTES = 1 << 20
+
+_read_size = struct.Struct(">i").unpack_from
 
 
 class FrameRefused(Exception):
@@ -233,7 +236,7 @@ class Connection:
             if not self._reading:
                 self._head = bytearray(view[position:])
                 return
-            size = int.from_bytes(view[position : position + 4], "big", signed=True)
+            size: int = _read_size(view, position)[0]
             if size < 0 or size > self._limits.frame_bytes_max:
                 raise FrameRefused(
                     f"a frame of {size} bytes was announced; frames are 0 to {self._limits.frame_bytes_max} bytes "
@@ -273,13 +276,18 @@ class Connection:
 
     def _dispatch(self, frame: memoryview) -> None:
         exchange = Exchange(self)
-        self._exchanges.append(exchange)
+        exchanges = self._exchanges
+        exchanges.append(exchange)
         self._handle(self, frame, exchange)
-        self._move_answers()
+        # None are left when the request has closed the connection.
+        if exchanges and exchanges[0].pieces is not None:
+            self._move_answers()
+        queued_bytes = self._outbound.queued_bytes
+        limits = self._limits
         if (
-            len(self._exchanges) >= self._limits.in_flight_max
-            or self._outbound.queued_bytes >= self._limits.queued_bytes_max
-            or (self._in_flight.answers_are_many and self._outbound.queued_bytes)
+            len(exchanges) >= limits.in_flight_max
+            or queued_bytes >= limits.queued_bytes_max
+            or (queued_bytes and self._in_flight.answers_are_many)
         ) and not self.closed:
             self._stop_reading()
 
@@ -322,13 +330,14 @@ class Connection:
 
     def _move_answers(self) -> None:
         exchanges = self._exchanges
+        append = self._outbound.append
         while exchanges:
             pieces = exchanges[0].pieces
             if pieces is None:
                 return
             exchanges.popleft()
             for piece in pieces:
-                self._outbound.append(piece)
+                append(piece)
 
     def _send(self) -> None:
         if self.closed:

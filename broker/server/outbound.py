@@ -2,7 +2,8 @@
 Bytes and file slices on their way to one non-blocking socket, in order.
 
 An answer is a few short byte strings with file slices between them (a fetch answer: its header bytes, then whole
-batches straight from the segment file). Byte strings that follow each other leave in one `sendmsg`; a slice leaves by
+batches straight from the segment file). Byte strings that follow each other leave in one `sendmsg`, short ones as one,
+because to hand over a piece costs more than to copy it; a slice leaves by
 `os.sendfile`, which works below asyncio's loop and below uvloop's (uvloop has no sock_sendfile). A slice holds a
 reference on its file until its last byte is sent or the connection is gone: a file descriptor's number is reused, and a
 late slice would send a stranger's bytes.
@@ -18,6 +19,8 @@ from broker.server.in_flight import InFlight
 # One sendfile call blocks the loop's thread while the kernel reads the file; a cold megabyte is about a millisecond.
 SENDFILE_BYTES_MAX = 1 << 20
 SENDMSG_PIECES_MAX = 64
+COPIED_BYTES_MAX = 2048
+JOINED_BYTES_MAX = 64 << 10
 # MSG_MORE keeps a fetch answer's header in the same packet as its first batch. Only Linux has it.
 MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 
@@ -45,26 +48,52 @@ class FileCutShort(Exception):
 class Outbound:
     """The queue of one connection. Raises OSError from the socket as it is; the connection then closes."""
 
-    __slots__ = ("_in_flight", "_in_memory", "_pieces", "_sent_of_head", "_socket", "queued_bytes", "sent_bytes")
+    __slots__ = (
+        "_in_flight",
+        "_in_memory",
+        "_joined",
+        "_pieces",
+        "_sent_of_head",
+        "_socket",
+        "queued_bytes",
+        "sent_bytes",
+    )
 
     def __init__(self, connected: socket.socket, in_flight: InFlight) -> None:
         self._socket = connected
         self._in_flight = in_flight
         self._in_memory = 0
         self._pieces: deque[Piece] = deque()
+        self._joined: bytearray | None = None
+        """The last piece, when it is ours and short ones may be put behind it."""
         self._sent_of_head: int = 0
         self.queued_bytes = 0
         self.sent_bytes = 0
 
     def append(self, piece: Piece) -> None:
-        size = len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else piece.size
-        if size == 0:
-            _let_go(piece)
+        if not isinstance(piece, _IN_MEMORY):
+            self._append_slice(piece)
             return
+        size = len(piece)
         self.queued_bytes += size
-        if isinstance(piece, (bytes, bytearray, memoryview)):
-            self._in_memory += size
-            self._in_flight.unsent += size
+        self._in_memory += size
+        self._in_flight.unsent += size
+        joined = self._joined
+        if size > COPIED_BYTES_MAX:
+            self._joined = None
+            self._pieces.append(piece)
+        elif joined is not None and len(joined) < JOINED_BYTES_MAX:
+            joined += piece
+        elif size:
+            self._joined = bytearray(piece)
+            self._pieces.append(self._joined)
+
+    def _append_slice(self, piece: FileSlice) -> None:
+        if piece.size == 0:
+            piece.release()
+            return
+        self.queued_bytes += piece.size
+        self._joined = None
         self._pieces.append(piece)
 
     def send(self, budget: int) -> bool:
@@ -88,6 +117,7 @@ class Outbound:
         for piece in self._pieces:
             _let_go(piece)
         self._pieces.clear()
+        self._joined = None
         self._in_flight.unsent -= self._in_memory
         self._in_memory = 0
         self._sent_of_head = 0
@@ -126,6 +156,8 @@ class Outbound:
                 break
             sent -= size
             self._pieces.popleft()
+            if head is self._joined:
+                self._joined = None
             if isinstance(head, (bytes, bytearray, memoryview)):
                 self._in_memory -= size
                 self._in_flight.unsent -= size

@@ -15,8 +15,8 @@ from broker.records import (
     TimestampType,
     UndecodableRecords,
 )
-from broker.records.batch import check_batch, compression_of
-from broker.records.header import HEADER_SIZE, MAGIC, NO_TIMESTAMP, parse_header
+from broker.records.batch import compression_of
+from broker.records.header import HEADER_SIZE, LOG_OVERHEAD, MAGIC, NO_TIMESTAMP, crc_is_right, parse_header
 from broker.storage.config import LogConfig
 from broker.storage.errors import (
     CorruptMessage,
@@ -46,20 +46,18 @@ def validate_batch(batch: memoryview, config: LogConfig, now_ms: int, origin: Ap
     if size < HEADER_SIZE:
         raise NotOneBatch(f"{size} bytes of records, a batch has at least {HEADER_SIZE}")
     header = parse_header(batch)
-    if header.magic not in (0, 1, MAGIC):
-        raise CorruptMessage(f"record format {header.magic}, which nobody has written yet")
     if header.magic != MAGIC:
+        if header.magic not in (0, 1):
+            raise CorruptMessage(f"record format {header.magic}, which nobody has written yet")
         raise NotOneBatch(f"record format {header.magic} is not taken any more, {MAGIC} is")
-    if header.size != size:
+    if header.batch_length != size - LOG_OVERHEAD:
         _refuse_size(batch, header)
     if size > config.max_message_bytes:
         raise MessageTooLarge(size, config.max_message_bytes)
     if size > config.segment_bytes:
         raise RecordListTooLarge(size, config.segment_bytes)
-    try:
-        check_batch(batch, header)
-    except CorruptBatch as error:
-        raise CorruptMessage(error.reason) from error
+    if not crc_is_right(batch, header.crc):
+        raise CorruptMessage(f"the CRC does not match its {size} bytes")
     if header.record_count <= 0 or header.record_count != header.last_offset_delta + 1:
         raise InvalidRecord(
             f"{header.record_count} records with a last offset delta of {header.last_offset_delta}, expected one less"

@@ -126,7 +126,7 @@ class Segment:
         """Whether a batch of *size* bytes up to *last_offset* may still come here."""
         if not self.size:
             return True
-        offset_index, time_index = self.indexes()
+        offset_index, time_index = self._indexes or self.indexes()
         return (
             self.size + size <= segment_bytes
             and last_offset - self.base_offset <= _RELATIVE_OFFSET_MAX

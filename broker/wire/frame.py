@@ -76,8 +76,9 @@ def _framed(header: bytearray, message: Message, version: int) -> list[Piece]:
     first = bytearray(SIZE_BYTES)
     first += header
     pieces = encode_behind(first, message, version)
-    size = -SIZE_BYTES
-    for piece in pieces:
-        size += len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else piece.size
+    size = len(first) - SIZE_BYTES
+    if len(pieces) > 1:
+        for piece in pieces[1:]:
+            size += len(piece) if isinstance(piece, (bytes, bytearray, memoryview)) else piece.size
     _SIZE.pack_into(first, 0, size)
     return pieces

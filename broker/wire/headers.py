@@ -56,9 +56,12 @@ def decode_request_header(frame: Buffer, position: int = 0) -> RequestHeader:
         client_id, body = read_text(frame, body, length)
     elif length < -1:
         raise unexpected_null("client id", body, length)
-    if api.is_flexible(version):
-        count, body = read_uvarint(frame, body)
-        if count:
+    if api.flexible_from is not None and version >= api.flexible_from:
+        # Hardly anybody sends tagged fields here.
+        if body < len(frame) and not frame[body]:
+            body += 1
+        else:
+            count, body = read_uvarint(frame, body)
             body = skip_tagged_fields(frame, body, count)
     return RequestHeader(api, version, correlation_id, client_id, body)
 
