@@ -3,7 +3,16 @@
 from typing import Final
 
 from benchmarks.case import Case
-from benchmarks.cases import broker_life, broker_requests, broker_streams, framework, limits
+from benchmarks.cases import (
+    broker_life,
+    broker_requests,
+    broker_streams,
+    framework,
+    growth,
+    http_services,
+    instances,
+    limits,
+)
 
 CASES: Final[tuple[Case, ...]] = (
     *limits.CASES,
@@ -11,5 +20,8 @@ CASES: Final[tuple[Case, ...]] = (
     *broker_requests.CASES,
     *broker_life.CASES,
     *framework.CASES,
+    *http_services.CASES,
     *broker_life.LARGE_CASES,
+    *growth.CASES,
+    *instances.CASES,
 )

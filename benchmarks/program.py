@@ -42,10 +42,14 @@ class Program:
         )
         self._is_ready = False
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def ready(self) -> "Program":
         """Waits until it is. Raises RuntimeError with what it last said."""
         if not self._is_ready:
-            answer = self._answer(_READY_SECONDS)
+            answer = self._answer(max(_READY_SECONDS, self._seconds_max))
             if "ready" not in answer:
                 raise RuntimeError(f"{self.name} did not start: {answer.get('failed')}\n{self._said()}")
             self._is_ready = True

@@ -91,12 +91,12 @@ class OrderSummaries(RowProjection[OrderSummary], topics=[TOPIC]):
 _TYPES: Final = MessageTypes([OrderPlaced, OrderPaid, OrderShipped])
 
 
-def fill(address: str, events: int) -> None:
-    """Three events an order, as a service of ours publishes them."""
+def fill(address: str, events: int, first: int = 0) -> None:
+    """Three events an order, as a service of ours publishes them; those before *first* are there."""
     producer = RawProducer({"bootstrap.servers": address, "linger.ms": 5, "partitioner": "murmur2_random"})
-    for first in range(0, events // 3, _AT_ONCE):
+    for start in range(first // 3, events // 3, _AT_ONCE):
         for version in range(1, 4):
-            for number in range(first, min(first + _AT_ONCE, events // 3)):
+            for number in range(start, min(start + _AT_ONCE, events // 3)):
                 _produce(producer, number, version)
         producer.poll(0)
     assert producer.flush(60) == 0
@@ -161,9 +161,9 @@ async def raw_loop(address: str, events: int) -> None:
     consumer.close()
 
 
-async def catch_up(transport: KafkaTransport, database: Database, events: int) -> None:
+async def catch_up(transport: KafkaTransport, database: Database, events: int, service: str = "shop") -> None:
     """A view that has read nothing yet, until it has read all."""
-    runner = ProjectionRunner(OrderSummaries, service="shop", database=database, types=_TYPES)
+    runner = ProjectionRunner(OrderSummaries, service=service, database=database, types=_TYPES)
     consumer = Consumer(transport, runner)
     async with anyio.create_task_group() as tasks:
         await tasks.start(consumer.run)

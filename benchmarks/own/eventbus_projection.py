@@ -23,7 +23,7 @@ async def main(answers: answering.Answers) -> None:
     await Migrations(database).upgrade()
     await prepare_projections(database, [projections.OrderSummaries], SystemClock())
     if given["way"] == "rebuild":
-        await projections.catch_up(transport, database, events)
+        await projections.catch_up(transport, database, events, f"live_{uuid4().hex[:6]}")
 
     async def run(turn: Mapping[str, object]) -> dict[str, float]:
         if given["way"] == "raw":
@@ -33,13 +33,14 @@ async def main(answers: answering.Answers) -> None:
             rate = await projections.timed(events, lambda: projections.rebuild(transport, database))
             return {"rate": rate.a_second, "CPU": rate.cpu_us}
         # A view that was never started: a database of its own.
+        service = f"t{turn['turn']}_{uuid4().hex[:6]}"
         fresh = Database.from_url(
             await projections.another_database(given["url"], f"t{turn['turn']}_{uuid4().hex[:6]}")
         )
         try:
             await Migrations(fresh).upgrade()
             await prepare_projections(fresh, [projections.OrderSummaries], SystemClock())
-            rate = await projections.timed(events, lambda: projections.catch_up(transport, fresh, events))
+            rate = await projections.timed(events, lambda: projections.catch_up(transport, fresh, events, service))
             shipped = await View(projections.OrderSummaries, fresh).count(status="shipped")
             if shipped != events // 3:
                 raise Unsound(f"of {events // 3} orders {shipped} are shipped in the view")

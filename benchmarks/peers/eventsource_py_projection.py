@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from eventsource import AggregateRepository, DomainEvent, InMemoryEventBus, PostgreSQLCheckpointRepository, get_schema
+from eventsource import AggregateRepository, DomainEvent, InMemoryEventBus, SQLCheckpointRepository
 from eventsource.application.subscriptions import SubscriptionConfig, SubscriptionManager
+from eventsource.migrations import get_schema
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -60,7 +61,7 @@ async def main(answers: answering.Answers) -> None:
         async with engine.begin() as connection:
             await connection.execute(text(f"CREATE TABLE {table} (id TEXT PRIMARY KEY, deposits INTEGER)"))
         view = Balances(engine, table, accounts * 3)
-        manager: Any = SubscriptionManager(store, InMemoryEventBus(), PostgreSQLCheckpointRepository(engine))
+        manager: Any = SubscriptionManager(store, InMemoryEventBus(), SQLCheckpointRepository(engine))
         await manager.subscribe(view, SubscriptionConfig(start_from="beginning"), name=table)
         begun, cpu = time.perf_counter(), time.process_time()
         starting = asyncio.ensure_future(manager.start())
