@@ -41,8 +41,8 @@ cluster-down: $(READY) ## End them, and remove what they kept
 soak: $(READY) ## Kill everything again and again: CYCLES (100) times a case; ONLY=… narrows it as pytest's -k does, CRASH_SEED=… repeats a run
 	CYCLES=$(or $(CYCLES),100) $(BIN)/pytest tests/crash --timeout=7200 $(if $(ONLY),-k '$(ONLY)') -s -v
 
-bench: $(READY) ## Measure beside Apache Kafka and the other frameworks, in half an hour: JSON and pictures in benchmarks/results; ONLY=broker.produce narrows it
-	$(BIN)/python -m benchmarks --only '$(ONLY)'
+bench: $(READY) ## Measure beside Apache Kafka and other frameworks, in half an hour (ONLY=broker.produce: some of it), and draw it
+	$(BIN)/python -m benchmarks --only '$(ONLY)' $(if $(ONLY),,--publish)
 
 bench-quick: $(READY) ## The most important of it in three minutes
 	$(BIN)/python -m benchmarks --mode quick --only '$(ONLY)'

@@ -18,6 +18,7 @@ from typing import cast
 from benchmarks import record
 from benchmarks.case import Case, Mode
 from benchmarks.catalogue import CASES
+from benchmarks.publication import publish_figures
 from benchmarks.report import markdown, targets_markdown
 from benchmarks.room import Room
 from benchmarks.runner import Plan, run_cases
@@ -39,10 +40,13 @@ def main() -> int:
     parser.add_argument("--size", type=float, default=1.0, help="a factor on all sizes, for trying a case out")
     parser.add_argument("--out", type=Path, help="the results file, instead of benchmarks/results/<date>.json")
     parser.add_argument("--no-pictures", action="store_true")
+    parser.add_argument(
+        "--publish", action="store_true", help="put pictures and tables into the documentation (docs/figures.md)"
+    )
     parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the pictures and tables of a results file")
     given = parser.parse_args()
     if given.draw:
-        return _draw(json.loads(given.draw.read_text(encoding="utf-8")), given.draw)
+        return _draw(json.loads(given.draw.read_text(encoding="utf-8")), given.draw, publish=given.publish)
     cases = _chosen(given.mode, given.only)
     if given.list:
         for case in cases:
@@ -75,7 +79,7 @@ def main() -> int:
         run_cases(cases, Plan(given.mode, repetitions, given.warm_up, seconds_max), room, _say, keep)
     _say(f"{path}: {len(found)} of {len(cases)} cases in {(time.monotonic() - clock) / 60:.1f} min")
     if not given.no_pictures:
-        _draw(result, path)
+        _draw(result, path, publish=given.publish)
     return 1 if any(_is_out(one) for one in found) else 0
 
 
@@ -94,15 +98,17 @@ def _is_out(found: Mapping[str, object]) -> bool:
     return any(each["name"] == found["ours"] and (each["disqualified"] or each["failed"]) for each in contestants)
 
 
-def _draw(result: Mapping[str, object], path: Path) -> int:
+def _draw(result: Mapping[str, object], path: Path, *, publish: bool) -> int:
     path.with_suffix(".md").write_text(f"{targets_markdown(result)}\n{markdown(result)}", encoding="utf-8")
     try:
         from benchmarks.pictures import draw
     except ImportError:
         _say("no pictures: matplotlib is missing (pip install -e '.[bench]')")
         return 0
-    for picture in draw(result, path.with_suffix("")):
-        _say(f"drew {picture}")
+    pictures = list(draw(result, path.with_suffix("")))
+    _say(f"drew {len(pictures)} pictures in {path.with_suffix('')}")
+    if publish:
+        _say(f"wrote {publish_figures(result, pictures, path)}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """The broker's streams: produce, consume, partitions; librdkafka is the client of all."""
 
+import re
 import subprocess
 import threading
 import time
@@ -191,9 +192,11 @@ def _tool(size: int, megabytes: int, room: Room, server: Server) -> Figures:
         written = _ends(server, name, 1)
         if written != count:
             raise Unsound(f"{count} records were written, {written} are there")
-    # Its last line begins so: "97656 records sent, 53191.5 records/sec (51.94 MB/sec), …"
-    words = done.stdout.strip().splitlines()[-1].split()
-    return {"rate": float(words[3]) * size / 1e6}
+    # The last line is that of the steady state: "… records sent, 53191.5 records/sec (51.94 MB/sec), …"
+    rates = re.findall(r"([\d.]+) records/sec", done.stdout)
+    if not rates:
+        raise RuntimeError(f"ProducerPerformance told no rate: {done.stdout[-400:]}")
+    return {"rate": float(rates[-1]) * size / 1e6}
 
 
 CASES: Final = (

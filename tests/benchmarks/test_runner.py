@@ -13,6 +13,7 @@ import pytest
 from benchmarks import pictures
 from benchmarks.case import Case, Contestant, Doing, Figures, Measure, Mode, Target, Unsound
 from benchmarks.program import Program
+from benchmarks.publication import publish_figures
 from benchmarks.record import write
 from benchmarks.report import markdown, targets_markdown
 from benchmarks.room import Room
@@ -210,3 +211,30 @@ def test_pictures_are_drawn_of_bars_and_curves_and_of_who_is_out(tmp_path: Path)
 
     assert sorted(each.name for each in drawn) == ["a.b.png", "a.b.svg", "a.curve.png", "a.curve.svg"]
     assert all(each.stat().st_size > 1000 for each in drawn)
+
+
+def test_a_run_is_published_whole_with_its_aims_pictures_and_tables(tmp_path: Path) -> None:
+    """What an earlier run has left among the pictures is gone: figures of two runs never stand beside each other."""
+    stale = tmp_path / "pictures" / "benchmarks" / "gone.case.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("<svg/>")
+    picture = tmp_path / "a.b.svg"
+    picture.write_text("<svg/>")
+    target = Target("rate", "ours", "theirs", 1.5)
+    case = run(case_of({"ours": lambda: {"rate": 4.0}, "theirs": lambda: {"rate": 2.0}}, targets=(target,)))
+    versions = {"python": "3", "confluent-kafka": "2", "apache-kafka": "4"}
+    machine = {"cores": 2, "cpu": "x", "memory_gb": 8, "kernel": "6", "load_average_before": 0.1}
+    result: dict[str, object] = {"mode": "full", "date": "2026-01-01T00:00", "commit": "abc", "seconds": 60.0}
+
+    page = publish_figures(
+        {**result, "machine": machine, "versions": versions, "cases": [case]},
+        [picture],
+        Path("2026-01-01.json"),
+        tmp_path,
+    ).read_text()
+
+    assert not stale.exists()
+    assert (stale.parent / "a.b.svg").exists()
+    assert "![a.b](pictures/benchmarks/a.b.svg)" in page
+    assert "| 2.00 | met |" in page
+    assert "2026-01-01.json" in page
