@@ -29,23 +29,13 @@ def publish_figures(
 
 
 def _page(result: Mapping[str, object], results_file: Path) -> str:
-    machine = cast("Mapping[str, object]", result["machine"])
-    versions = cast("Mapping[str, str]", result["versions"])
     groups: dict[str, list[Mapping[str, object]]] = {}
     for case in cast("Sequence[Mapping[str, object]]", result["cases"]):
         groups.setdefault(str(case["group"]), []).append(case)
     parts = [
         "# Figures",
         "",
-        (
-            f"Written by `python -m benchmarks --publish`, mode {result['mode']}, on {str(result['date'])[:10]} at commit "
-            f"{result['commit']}: {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, Linux "
-            f"{machine['kernel']}; Python {versions['python']}, confluent-kafka {versions['confluent-kafka']}, "
-            f"Apache Kafka {versions['apache-kafka']}. Load average before it {machine['load_average_before']}. It took "
-            f"{cast('float', result['seconds']) / 60:.0f} minutes; every repetition is in "
-            f"`benchmarks/results/{results_file.name}`. How each number is made, and what it does not say: "
-            "[performance](performance.md)."
-        ),
+        _made_of(result, results_file),
         "",
         "Medians, with the least and the most of the repetitions.",
         "",
@@ -56,3 +46,17 @@ def _page(result: Mapping[str, object], results_file: Path) -> str:
     for name, cases in groups.items():
         parts += [f"## {name}", "", f"![{name}](pictures/benchmarks/{name}.svg)", "", markdown({"cases": cases})]
     return "\n".join(parts)
+
+
+def _made_of(result: Mapping[str, object], results_file: Path) -> str:
+    machine = cast("Mapping[str, object]", result["machine"])
+    versions = cast("Mapping[str, str]", result["versions"])
+    minutes = cast("float", result["seconds"]) / 60
+    return (
+        f"Written by `python -m benchmarks --publish`, mode {result['mode']}, on {str(result['date'])[:10]} at commit "
+        f"{result['commit']}: {machine['cores']} cores ({machine['cpu']}), {machine['memory_gb']} GB, Linux "
+        f"{machine['kernel']}; Python {versions['python']}, confluent-kafka {versions['confluent-kafka']}, Apache "
+        f"Kafka {versions['apache-kafka']}. Load average before it {machine['load_average_before']}. It took "
+        f"{minutes:.0f} minutes; every repetition is in `benchmarks/results/{results_file.name}`. How each number is "
+        "made, and what it does not say: [performance](performance.md)."
+    )

@@ -105,7 +105,7 @@ async def _load(given: Mapping[str, Any], answers: answering.Answers) -> None:
 
     async def work(id: str, deposits: int) -> int:
         """The stream's version before, with so many more events after."""
-        async with bench.transactions.begin() as transaction:
+        async with bench.transactions.begin(lazily=True) as transaction:
             now = datetime.now(UTC)
             unit = transaction.unit_of_work(Metadata(str(uuid4()), "Deposit", 1, "bench", now))
             account: Any = await Repository(kind, unit, bench.types).load_or_new(id)
