@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from eventbus.testing.any_order import any_order, project
     from eventbus.testing.event_bus import RunningEventBus
+    from eventbus.testing.handler_scenario import GivenHandler, given_handler
     from eventbus.testing.samples import check_samples
     from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
     from eventbus.testing.virtual_clock import VirtualClock
@@ -16,18 +17,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Given",
     "GivenAggregate",
+    "GivenHandler",
     "Outcome",
     "RunningEventBus",
     "VirtualClock",
     "any_order",
     "check_samples",
     "given",
+    "given_handler",
     "project",
 ]
 
 _HOMES: Final = {
     "eventbus.testing.any_order": ("any_order", "project"),
     "eventbus.testing.event_bus": ("RunningEventBus",),
+    "eventbus.testing.handler_scenario": ("GivenHandler", "given_handler"),
     "eventbus.testing.samples": ("check_samples",),
     "eventbus.testing.scenario": ("Given", "GivenAggregate", "Outcome", "given"),
     "eventbus.testing.virtual_clock": ("VirtualClock",),

@@ -33,7 +33,7 @@ def given(subject: object, /, *events: object, id: str | None = None) -> object:
     """
     if isinstance(subject, type) and issubclass(subject, Aggregate):
         happened = cast("tuple[Event, ...]", events)
-        return GivenAggregate(decider_of(subject, id or _id_in(subject, happened)), happened)
+        return GivenAggregate(decider_of(subject, id or id_in(subject, happened)), happened)
     return Given(cast("Decider[object, object, object]", subject), events)
 
 
@@ -126,7 +126,7 @@ def _decide(decider: Decider[C, E, S], events: Sequence[E], command: C) -> Outco
     return Outcome(decider.fold([*events, *recorded]), recorded, None)
 
 
-def _id_in(aggregate: type[Aggregate], events: Sequence[Event]) -> str:
+def id_in(aggregate: type[Aggregate], events: Sequence[Event]) -> str:
     field = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", aggregate.aggregate_name).lower() + "_id"
     for event in events:
         if event.event_key is not None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 import pytest
@@ -77,7 +78,7 @@ async def test_retries_are_driven_without_sleeping(event_bus: RunningEventBus) -
     await event_bus.start(COURIER, clock=clock)
     await event_bus.send(Send(parcel_id="p-1"))
     for attempt, hours in ((1, 1), (2, 2)):
-        await event_bus.until(lambda attempt=attempt: bool(clock.waiting) and len(_of("announce")) == attempt)
+        await event_bus.until(partial(_has_failed, clock, attempt))
         clock.advance(timedelta(hours=hours))
     await event_bus.until_settled()
     tried = _of("announce")
@@ -117,6 +118,10 @@ async def test_what_is_recorded_has_its_time_and_is_read_as_of_it() -> None:
             earlier = await EventStore().read(connection, "Parcel-p-1", until=NOON + timedelta(hours=23))
     assert [event.envelope.time for event in stored] == [NOON, NOON + timedelta(days=1)]
     assert [event.version for event in earlier] == [1]
+
+
+def _has_failed(clock: VirtualClock, attempts: int) -> bool:
+    return bool(clock.waiting) and len(_of("announce")) == attempts
 
 
 def _of(handler: str) -> list[tuple[int, datetime]]:
