@@ -77,6 +77,11 @@ class PostgresServer:
         self.stop()
         self.start()
 
+    def configure(self, **settings: str) -> None:
+        """Set settings that need a restart, and restart."""
+        asyncio.run(self._execute(*(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items())))
+        self.restart()
+
     def kill(self) -> None:
         """SIGKILL to the server and all its processes: it recovers from its write-ahead log when it is started."""
         processes = self._processes()
