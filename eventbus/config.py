@@ -14,41 +14,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from eventbus.errors import InvalidConfiguration
+from eventbus.kafka_options import fault_of
 
 _log = logging.getLogger("eventbus.config")
 
 _PREFIX = "EVENTBUS_"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _KAFKA_PORT = 9092
-
-# What the framework's promises rest on: a different value here would lose or repeat events.
-OWN_OPTIONS: Final = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "group.id",
-        "group.instance.id",
-        "group.protocol",
-        "isolation.level",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "partitioner",
-        "request.required.acks",
-        "transactional.id",
-    }
-)
-
 
 GroupProtocol = Literal["classic", "consumer"]
 """How members of a group share partitions: the one of every Kafka, or the one of KIP-848 (Kafka 4.0 and later)."""
@@ -69,7 +48,7 @@ class KafkaCluster:
     bootstrap: str
     """`host:port,host:port`, each with its port."""
     options: Mapping[str, str]
-    """librdkafka's options, such as `security.protocol`; those that the framework's promises rest on are refused."""
+    """librdkafka's options, such as `security.protocol`; see `eventbus.kafka_options`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +101,14 @@ def _kafka_cluster(url: str) -> KafkaCluster:
             shown = "a user and a password (write ?sasl.username=…&sasl.password=…)" if "@" in server else repr(server)
             raise ValueError(f"the hosts of a kafka:// URL are host:port,host:port, without {shown}")
         servers.append(f"{found[1]}:{found[2] or _KAFKA_PORT}")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if own := sorted(OWN_OPTIONS & options.keys()):
-        raise ValueError(f"{', '.join(own)} cannot be set: the delivery promises rest on the framework's own value")
+    given = parse_qsl(query, keep_blank_values=True)
+    options = dict(given)
+    if len(options) < len(given):
+        names = [name for name, _ in given]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the option {twice} is given twice")
+    if (fault := fault_of(options)) is not None:
+        raise ValueError(fault)
     return KafkaCluster(",".join(servers), MappingProxyType(options))
 
 
@@ -159,6 +143,16 @@ class Settings(BaseSettings):
     """How the members of the service's groups share partitions; `consumer` is KIP-848's, of Kafka 4.0 and later."""
     partitions: int = Field(default=12, ge=1, le=10_000)
     """Partitions of the topics that the service creates."""
+    replication: int | None = Field(default=None, ge=1, le=32)
+    """
+    Copies of each partition of the topics that the service creates; by default 3 with `min.insync.replicas=2` on a
+    cluster of three brokers or more, and what the cluster gives on a smaller one.
+    """
+    create_topics: bool = True
+    """
+    Whether the service creates the topics that it needs; `false`: it says which are missing, and waits for whoever
+    runs `eventbus topics apply`.
+    """
     shutdown_seconds: float = Field(default=10.0, ge=0, le=3600)
     """How long a stop waits for handlers in flight."""
     database_wait_seconds: float = Field(default=5.0, gt=0, le=3600)

@@ -11,7 +11,6 @@ from typing import get_args
 
 from pydantic.fields import FieldInfo
 
-from eventbus import config
 from eventbus.config import Settings
 
 PAGE = Path(__file__).parent / "settings.md"
@@ -40,8 +39,7 @@ TAIL = """
 - `kafka://host:port,host:port`: any cluster that speaks the Kafka protocol; without a port, 9092
 - `kafka://host:port?option=value`: the same, with options of librdkafka, such as `security.protocol`
 
-These options of librdkafka cannot be set, because the promises of delivery rest on the framework's own values:
-{own_options}.
+Which options there are, what each takes and which cannot be set: [options of a kafka:// URL](kafka-options.md).
 
 This page is generated from `eventbus/config.py`.
 """
@@ -51,8 +49,7 @@ def page() -> str:
     """The whole page."""
     documented = _docstrings()
     rows = [_row(name, field, documented[name]) for name, field in Settings.model_fields.items() if name != "service"]
-    own_options = ", ".join(f"`{option}`" for option in sorted(config.OWN_OPTIONS))
-    return HEAD + "\n".join(rows) + "\n" + TAIL.format(own_options=own_options)
+    return HEAD + "\n".join(rows) + "\n" + TAIL
 
 
 def _docstrings() -> dict[str, str]:
@@ -76,7 +73,7 @@ def _takes(field: FieldInfo) -> str:
     kinds = [kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not NoneType]
     if all(isinstance(kind, str) for kind in kinds):
         return " or ".join(f"`{kind}`" for kind in kinds)
-    word = {"str": "text", "int": "a whole number", "float": "seconds"}[kinds[0].__name__]
+    word = {"str": "text", "int": "a whole number", "float": "seconds", "bool": "`true` or `false`"}[kinds[0].__name__]
     bounds = [
         f"{words} {value:g}"
         for one in field.metadata

@@ -67,6 +67,8 @@ class Application:
         instance_id: str | None = None,
         group_protocol: GroupProtocol | None = None,
         partitions: int | None = None,
+        replication: int | None = None,
+        create_topics: bool | None = None,
         shutdown_seconds: float | None = None,
         database_wait_seconds: float | None = None,
     ) -> None:
@@ -83,6 +85,8 @@ class Application:
             instance_id=instance_id,
             group_protocol=group_protocol,
             partitions=partitions,
+            replication=replication,
+            create_topics=create_topics,
             shutdown_seconds=shutdown_seconds,
             database_wait_seconds=database_wait_seconds,
         )

@@ -20,7 +20,7 @@ MakeTransport = Callable[[], Transport]
 """Makes a connection to a log, for one run of an application, which starts and closes it."""
 
 # The relay deletes its row on the log's answer, so an answer has to mean that the record is on the disk.
-_EMBEDDED_TOPICS: Final = {"flush.before.ack": "true"}
+EMBEDDED_TOPICS: Final = {"flush.before.ack": "true"}
 _NUMBERS: Final = itertools.count(1)
 
 
@@ -76,7 +76,7 @@ async def connected(service: str, log: Log, settings: Settings) -> AsyncGenerato
             async with joined(directory, service) as member:
                 transport = KafkaTransport(
                     member.address,
-                    topic_options=_EMBEDDED_TOPICS,
+                    topic_options=EMBEDDED_TOPICS,
                     client_id=service,
                     group_protocol=settings.group_protocol,
                 )
@@ -86,7 +86,14 @@ async def connected(service: str, log: Log, settings: Settings) -> AsyncGenerato
         case KafkaCluster(bootstrap, options):
             from eventbus.transport.kafka import KafkaTransport
 
-            transport = KafkaTransport(bootstrap, options, client_id=service, group_protocol=settings.group_protocol)
+            transport = KafkaTransport(
+                bootstrap,
+                options,
+                client_id=service,
+                group_protocol=settings.group_protocol,
+                replication=settings.replication,
+                create_topics=settings.create_topics,
+            )
             # Without a name of its own, a process that starts again waits for its predecessor's leases to run out.
             holder = settings.instance_id or f"{socket.gethostname()}-{os.getpid()}"
             async with _open(transport):

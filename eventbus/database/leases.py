@@ -7,7 +7,7 @@ deletes, and nothing is deleted. The epoch grows with a takeover only, so renewi
 The relays that are alive are listed too, so that each can tell its share of the slots, one without any slot as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +87,13 @@ class SlotLeases:
     async def leave(self, connection: AsyncConnection, holder: str) -> None:
         """*holder* wants no share any more."""
         await connection.execute(delete(relays).where(relays.c.holder == holder))
+
+    async def alive(self, connection: AsyncConnection) -> Sequence[str]:
+        """The relays that run, by name, or that were killed moments ago."""
+        statement = (
+            select(relays.c.holder).where(relays.c.expires_at > await _now(connection)).order_by(relays.c.holder)
+        )
+        return [*(await connection.execute(statement)).scalars()]
 
     async def list(self, connection: AsyncConnection) -> list[SlotLease]:
         """All leases ever given, expired ones too, by slot."""

@@ -14,7 +14,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.engine import Database, Dialect
-from eventbus.database.migrations import REVISIONS, VERSION_TABLE
+from eventbus.database.migrations import MOVING, REVISIONS, VERSION_TABLE
 from eventbus.errors import SchemaOutdated
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ def _require_newest(revision: str | None, database: str) -> None:
         return
     if revision is None:
         raise SchemaOutdated(f"{database} has no tables of eventbus: make them with `eventbus database upgrade`")
+    if revision == MOVING:
+        raise SchemaOutdated(
+            f"{database} is being filled by `eventbus migrate`: let it finish; run it again if it was killed"
+        )
     if revision in REVISIONS:
         raise SchemaOutdated(
             f"{database} is at schema revision {revision}, this version of eventbus needs {newest}: "

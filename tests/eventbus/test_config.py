@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, KafkaException
 
 from eventbus.config import BrokerUrl, EmbeddedBroker, KafkaCluster, load_settings, state_directory
 from eventbus.errors import InvalidConfiguration
+from eventbus.kafka_options import OPTIONS, for_clients
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +107,37 @@ def test_a_variable_that_is_nearly_a_setting_is_warned_of(
     assert [record.getMessage() for record in caplog.records] == [
         "EVENTBUS_BROKR_URL is not a setting: is EVENTBUS_BROKER_URL meant?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("acks=1", "acks cannot be set: every replica in sync has a record before it counts"),
+        ("group.instance.id=a", "group.instance.id cannot be set: EVENTBUS_INSTANCE_ID sets it"),
+        ("delivery.timeout.ms=5", "delivery.timeout.ms cannot be set: a record that is given up on"),
+        ("client.rak=a", "client.rak is no option of librdkafka: is client.rack meant"),
+        ("security.protocol=tls", "security.protocol is 'tls': it has to be one of plaintext, ssl"),
+        ("socket.timeout.ms=soon", "socket.timeout.ms is 'soon': it has to be a whole number from 10 to 300000"),
+        ("socket.keepalive.enable=yes", "socket.keepalive.enable is 'yes': it has to be true or false"),
+        ("client.rack=a&client.rack=b", "the option client.rack is given twice"),
+        ("sasl.password=hunter2&nonsense=1", "nonsense is no option of librdkafka"),
+    ],
+)
+def test_a_wrong_option_of_a_kafka_url_is_told_without_secrets(query: str, says: str) -> None:
+    """Unknown, reserved, out of range, twice: in one sentence, before any client is made."""
+    with pytest.raises(InvalidConfiguration) as error:
+        load_settings("s", broker_url=f"kafka://h:1?{query}")
+    assert says in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_every_option_that_a_url_takes_is_one_of_librdkafka() -> None:
+    """And each client is given those of its kind only, of which librdkafka would warn otherwise."""
+    for name in OPTIONS:
+        with pytest.raises(KafkaException) as error:
+            Consumer({"group.id": "g", name: "no such value", "debug": "no such context"})
+        assert "No such configuration property" not in str(error.value), name
+    given = {"client.rack": "a", "linger.ms": "5", "fetch.min.bytes": "10"}
+    assert set(for_clients(given, "*")) == {"client.rack"}
+    assert set(for_clients(given, "P")) == {"client.rack", "linger.ms"}
+    assert set(for_clients(given, "C")) == {"client.rack", "fetch.min.bytes"}

@@ -10,3 +10,6 @@ REVISIONS: Final = ("0001", "0002", "0003", "0005", "0004")
 """Every revision, the oldest first: known without loading Alembic, so that a start costs one query."""
 
 VERSION_TABLE: Final = "eventbus_alembic_version"
+
+MOVING: Final = "migrating"
+"""What a database has instead of a revision while `eventbus migrate` fills it: no service starts on it."""

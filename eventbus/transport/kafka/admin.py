@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as KafkaPartition
@@ -12,32 +12,22 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
-from eventbus.transport.kafka.options import AWAY, Options, describe
+from eventbus.transport.kafka.answers import OPERATORS_MATTER, REQUEST_SECONDS, Refused, answer
+from eventbus.transport.kafka.options import Options, describe
+from eventbus.transport.kafka.replication import Replication
 from eventbus.transport.port import LogDescription, OffsetRange, TopicDescription, TopicPartition
 
-_T = TypeVar("_T")
 _log = logging.getLogger("eventbus.transport")
 
-_REQUEST_SECONDS = 3.0
 _EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
 _LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
-_OPERATORS_MATTER = frozenset(
-    {
-        KafkaError.TOPIC_EXCEPTION,
-        KafkaError.INVALID_CONFIG,
-        KafkaError.INVALID_PARTITIONS,
-        KafkaError.INVALID_REPLICATION_FACTOR,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    }
-)
 
 
 class _Cluster(Protocol):
     """What is read of the answers of the admin client, whose stubs leave them open."""
 
     cluster_id: str | None
+    nodes: Sequence[object]
 
 
 class _Topic(Protocol):
@@ -97,18 +87,18 @@ class KafkaAdmin:
         self._made.poll(0)
         return self._made
 
-    def cluster_id(self, seconds: float = _REQUEST_SECONDS) -> str:
+    def cluster_id(self, seconds: float = REQUEST_SECONDS) -> str:
         """The cluster's id. Raises BrokerUnavailable when nobody answers in time."""
-        return _answer(self._client().describe_cluster(request_timeout=seconds)).cluster_id or ""
+        return answer(self._client().describe_cluster(request_timeout=seconds)).cluster_id or ""
 
     def identities(self, topics: Sequence[str]) -> dict[str, tuple[str, int]]:
         """The id and the number of partitions of each topic that exists."""
-        futures = self._client().describe_topics(TopicCollection(list(topics)), request_timeout=_REQUEST_SECONDS)
+        futures = self._client().describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_SECONDS)
         found: dict[str, tuple[str, int]] = {}
         for topic, future in futures.items():
             try:
-                described = _answer(future)
-            except _Refused as refused:
+                described = answer(future)
+            except Refused as refused:
                 if refused.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     continue
                 raise InvalidConfiguration(
@@ -144,53 +134,40 @@ class KafkaAdmin:
         futures = self._client().list_offsets(
             dict.fromkeys(places, spec),
             isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_REQUEST_SECONDS,
+            request_timeout=REQUEST_SECONDS,
         )
         return {
-            TopicPartition(place.topic, place.partition): int(_answer(future).offset)
+            TopicPartition(place.topic, place.partition): int(answer(future).offset)
             for place, future in futures.items()
         }
 
-    def create(self, topics: Mapping[str, int], options: Mapping[str, str]) -> None:
+    def create(self, topics: Mapping[str, int], options: Mapping[str, str], replication: int | None = None) -> None:
         """
-        Creates topics with these numbers of partitions; one that exists already is left as it is.
+        Creates topics with these numbers of partitions; one that exists already is left as it is. *replication* None:
+        what is right for the number of brokers.
 
         Raises InvalidConfiguration when the cluster refuses for good, BrokerUnavailable when it may do it later.
         """
+        brokers = len(answer(self._client().describe_cluster(request_timeout=REQUEST_SECONDS)).nodes)
+        wanted = Replication.on(brokers, replication)
+        replicas = -1 if wanted.replicas is None else wanted.replicas
         new = [
-            NewTopic(topic, num_partitions=partitions, replication_factor=-1, config=dict(options))
+            NewTopic(
+                topic, num_partitions=partitions, replication_factor=replicas, config={**wanted.configs, **options}
+            )
             for topic, partitions in topics.items()
         ]
-        futures = self._client().create_topics(new, request_timeout=_REQUEST_SECONDS)
+        futures = self._client().create_topics(new, request_timeout=REQUEST_SECONDS)
         for topic, future in futures.items():
             try:
-                _answer(future)
-            except _Refused as refused:
+                answer(future)
+            except Refused as refused:
                 if refused.error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                     continue
-                if refused.error.code() in _OPERATORS_MATTER:
+                if refused.error.code() in OPERATORS_MATTER:
                     raise InvalidConfiguration(
                         f"EVENTBUS_BROKER_URL: the cluster refuses to create topic {topic!r} with "
                         f"{topics[topic]} partitions: {describe(refused.error)}; create it by hand, or mend the name"
                     ) from refused
                 raise BrokerUnavailable(f"creating topic {topic!r}: {describe(refused.error)}") from refused
             _log.info("topic %s created with %d partitions", topic, topics[topic])
-
-
-class _Refused(Exception):
-    def __init__(self, error: KafkaError) -> None:
-        super().__init__(describe(error))
-        self.error = error
-
-
-def _answer(future: Future[_T]) -> _T:
-    """The future's result. Raises BrokerUnavailable, or _Refused when the broker did answer, with an error."""
-    try:
-        return future.result(_REQUEST_SECONDS * 2)
-    except KafkaException as raised:
-        error: KafkaError = raised.args[0]
-        if error.code() >= 0 and not error.retriable() and error.code() not in AWAY:
-            raise _Refused(error) from raised
-        raise BrokerUnavailable(f"no broker answered: {describe(error)}") from raised
-    except TimeoutError as raised:
-        raise BrokerUnavailable("no broker answered in time") from raised

@@ -1,8 +1,8 @@
 """
 librdkafka's options, as eventbus needs them, and which of its errors mean what.
 
-The delivery promises rest on the options that `config.KafkaCluster` refuses to take from a URL (acks, idempotence,
-offsets, isolation, partitioner); the others are starting values that the URL's options override.
+The delivery promises rest on the options that are reserved in `eventbus.kafka_options` (acks, idempotence, offsets,
+isolation, partitioner); the others are starting values that the URL's options override.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError
 
 from eventbus.config import GroupProtocol
+from eventbus.kafka_options import for_clients
 
 Options = dict[str, str | int | float | bool]
 
@@ -65,12 +66,12 @@ _MEMBER: Options = {
 
 def admin_options(shared: Mapping[str, str | int]) -> Options:
     """For looking and for creating topics."""
-    return {**_ALWAYS, **_without_fetching(shared)}
+    return {**_ALWAYS, **for_clients(shared, "*")}
 
 
 def producer_options(shared: Mapping[str, str | int]) -> Options:
     """For an idempotent producer that waits for every replica, however long the broker is away."""
-    return {**_ALWAYS, **_PRODUCER, **_without_fetching(shared)}
+    return {**_ALWAYS, **_PRODUCER, **for_clients(shared, "P")}
 
 
 def transactional_options(shared: Mapping[str, str | int], transactional_id: str) -> Options:
@@ -85,17 +86,12 @@ def member_options(
     static: Options = {} if instance_id is None else {"group.instance.id": instance_id}
     # Of the newer protocol the broker decides how partitions are shared out, and how long a session is.
     member: Options = _MEMBER if protocol == "classic" else {"group.protocol": protocol}
-    return {**_ALWAYS, **member, **shared, **_READING, "group.id": group_id, **static}
+    return {**_ALWAYS, **member, **for_clients(shared, "C"), **_READING, "group.id": group_id, **static}
 
 
 def reader_options(shared: Mapping[str, str | int]) -> Options:
     """For reading without a group: the id is asked for by librdkafka and never joined."""
-    return {**_ALWAYS, **shared, **_READING, "group.id": "eventbus-reader"}
-
-
-def _without_fetching(shared: Mapping[str, str | int]) -> Options:
-    """librdkafka warns of an option that is given to a client of a kind that has no use for it."""
-    return {name: value for name, value in shared.items() if not name.startswith("fetch.")}
+    return {**_ALWAYS, **for_clients(shared, "C"), **_READING, "group.id": "eventbus-reader"}
 
 
 AWAY = frozenset(

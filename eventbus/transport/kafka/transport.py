@@ -32,6 +32,8 @@ class KafkaTransport:
     client_id     the service's name, for the broker's logs and quotas
     group_protocol
                   how members of its groups share partitions
+    replication   copies of the topics that it creates; None: see `Replication`
+    create_topics False: missing topics are told, and waited for
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class KafkaTransport:
         topic_options: Mapping[str, str] | None = None,
         client_id: str = "eventbus",
         group_protocol: GroupProtocol = "classic",
+        replication: int | None = None,
+        create_topics: bool = True,
     ) -> None:
         self._shared: dict[str, str | int] = {
             **(options or {}),
@@ -49,6 +53,8 @@ class KafkaTransport:
             "client.id": client_id,
         }
         self._group_protocol: GroupProtocol = group_protocol
+        self._replication = replication
+        self._create_topics = create_topics
         self._topic_options = {"retention.ms": "-1", **(topic_options or {})}
         self._connection = Connection(bootstrap, self._probe)
         self._logger = _librdkafka_logger()
@@ -75,13 +81,23 @@ class KafkaTransport:
     async def ensure_topics(self, topics: Mapping[str, int]) -> None:
         pause = 0.05
         missing = dict(topics)
+        told: set[str] = set()
         while missing:
             try:
                 found = await self._thread.submit(lambda: self._admin.identities(list(missing)))
                 for topic, partitions in found.items():
                     self._compare(topic, partitions[1], missing.pop(topic))
-                if missing:
-                    await self._thread.submit(lambda: self._admin.create(missing, self._topic_options))
+                if missing and self._create_topics:
+                    await self._thread.submit(
+                        lambda: self._admin.create(missing, self._topic_options, self._replication)
+                    )
+                elif missing and told != set(missing):
+                    told = set(missing)
+                    _log.error(
+                        "topics are missing, and EVENTBUS_CREATE_TOPICS=false: %s; waiting for whoever makes them with "
+                        "`eventbus topics apply`",
+                        ", ".join(sorted(missing)),
+                    )
             except BrokerUnavailable as error:
                 self._connection.suspect(str(error))
             if missing:

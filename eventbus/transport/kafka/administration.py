@@ -1,0 +1,318 @@
+"""
+What planning, checking and moving topics asks of a cluster: librdkafka's admin client behind a typed face.
+
+Every call blocks. Errors: BrokerUnavailable when nobody answers; InvalidConfiguration when the cluster refuses, with
+its words.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar, cast
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+)
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._resource import ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from eventbus.errors import BrokerUnavailable, InvalidConfiguration
+from eventbus.transport.kafka.answers import OPERATORS_MATTER, Refused, answer
+from eventbus.transport.kafka.options import admin_options, describe
+from eventbus.transport.port import OffsetRange, TopicPartition
+
+_R = TypeVar("_R")
+
+_SECONDS: Final = 10.0
+_VISIBLE_SECONDS: Final = 15.0
+_PAUSE_SECONDS: Final = 0.05
+_EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
+_LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
+# The client gives the number, its annotation promises the member.
+_OWN: Final[frozenset[object]] = frozenset({ConfigSource.DYNAMIC_TOPIC_CONFIG, ConfigSource.DYNAMIC_TOPIC_CONFIG.value})
+# A command says itself, once, what went wrong; librdkafka would say it at every attempt.
+_CLOSED: Final = logging.getLogger("eventbus.librdkafka.commands")
+_CLOSED.setLevel(logging.CRITICAL)
+
+
+class _Cluster(Protocol):
+    cluster_id: str | None
+    nodes: Sequence[object]
+
+
+class _Partition(Protocol):
+    replicas: Sequence[object]
+
+
+class _Topic(Protocol):
+    topic_id: object
+    is_internal: bool
+    partitions: Sequence[_Partition]
+
+
+class _Offset(Protocol):
+    offset: int
+
+
+class _Group(Protocol):
+    group_id: str
+
+
+class _Groups(Protocol):
+    valid: Sequence[_Group]
+
+
+class _Members(Protocol):
+    members: Sequence[object]
+
+
+class _GroupOffsets(Protocol):
+    topic_partitions: Sequence[KafkaPartition]
+
+
+class _Metadata(Protocol):
+    topics: Mapping[str, object]
+
+
+class _Client(Protocol):
+    """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
+
+    def list_topics(self, *, timeout: float) -> _Metadata: ...
+    def describe_cluster(self, *, request_timeout: float) -> Future[_Cluster]: ...
+    def describe_topics(
+        self, topic_names: TopicCollection, *, request_timeout: float
+    ) -> Mapping[str, Future[_Topic]]: ...
+    def describe_configs(
+        self, resources: Sequence[ConfigResource], *, request_timeout: float
+    ) -> Mapping[ConfigResource, Future[Mapping[str, ConfigEntry]]]: ...
+    def incremental_alter_configs(
+        self, resources: Sequence[ConfigResource], *, request_timeout: float
+    ) -> Mapping[ConfigResource, Future[None]]: ...
+    def list_offsets(
+        self,
+        topic_partition_offsets: Mapping[KafkaPartition, OffsetSpec],
+        *,
+        isolation_level: IsolationLevel,
+        request_timeout: float,
+    ) -> Mapping[KafkaPartition, Future[_Offset]]: ...
+    def create_topics(
+        self, new_topics: Sequence[NewTopic], *, request_timeout: float
+    ) -> Mapping[str, Future[None]]: ...
+    def list_consumer_groups(self, *, request_timeout: float) -> Future[_Groups]: ...
+    def describe_consumer_groups(
+        self, group_ids: Sequence[str], *, request_timeout: float
+    ) -> Mapping[str, Future[_Members]]: ...
+    def list_consumer_group_offsets(
+        self, requests: Sequence[ConsumerGroupTopicPartitions], *, request_timeout: float
+    ) -> Mapping[str, Future[_GroupOffsets]]: ...
+    def alter_consumer_group_offsets(
+        self, requests: Sequence[ConsumerGroupTopicPartitions], *, request_timeout: float
+    ) -> Mapping[str, Future[_GroupOffsets]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """
+    A topic as a cluster has it.
+
+    replicas    of the partition that has the fewest
+    own         its settings that were set for it, beside the cluster's
+    effective   all of its settings
+    """
+
+    topic_id: str
+    partitions: int
+    replicas: int
+    own: Mapping[str, str]
+    effective: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRequest:
+    """A topic to be made; *replicas* None: as many as the cluster gives by default."""
+
+    partitions: int
+    replicas: int | None
+    configs: Mapping[str, str]
+
+
+class ClusterAdministration:
+    """The cluster at *bootstrap*, reached with librdkafka's *options*."""
+
+    def __init__(self, bootstrap: str, options: Mapping[str, str]) -> None:
+        self.address: Final = bootstrap
+        shared = {**options, "bootstrap.servers": bootstrap, "client.id": "eventbus"}
+        try:
+            self._client = cast("_Client", AdminClient(admin_options(shared), logger=_CLOSED))
+        except (KafkaException, ValueError, TypeError) as error:
+            reason = error.args[0].str() if isinstance(error, KafkaException) else error
+            raise InvalidConfiguration(f"kafka://{bootstrap}: librdkafka refuses an option: {reason}") from error
+
+    def cluster_id(self) -> str:
+        """The cluster's id."""
+        return self._answer(self._client.describe_cluster(request_timeout=_SECONDS)).cluster_id or ""
+
+    def brokers(self) -> int:
+        """How many brokers answer for the cluster now."""
+        return len(self._answer(self._client.describe_cluster(request_timeout=_SECONDS)).nodes)
+
+    def names(self) -> list[str]:
+        """The topics that are not the cluster's own, by name."""
+        try:
+            found = list(self._client.list_topics(timeout=_SECONDS).topics)
+        except KafkaException as raised:
+            raise BrokerUnavailable(f"{self.address} does not answer: {describe(raised.args[0])}") from raised
+        return sorted(name for name, topic in self._described(found).items() if not topic.is_internal)
+
+    def topics(self, names: Sequence[str]) -> dict[str, TopicState]:
+        """Those of *names* that exist."""
+        described = self._described(names)
+        if not described:
+            return {}
+        resources = {name: ConfigResource(ResourceType.TOPIC, name) for name in described}
+        configs = self._client.describe_configs(list(resources.values()), request_timeout=_SECONDS)
+        found: dict[str, TopicState] = {}
+        for name, topic in described.items():
+            entries = self._answer(configs[resources[name]]).values()
+            effective = {entry.name: entry.value for entry in entries if entry.value is not None}
+            dynamic = {entry.name for entry in entries if cast("object", entry.source) in _OWN}
+            found[name] = TopicState(
+                str(topic.topic_id),
+                len(topic.partitions),
+                min((len(partition.replicas) for partition in topic.partitions), default=0),
+                {key: value for key, value in effective.items() if key in dynamic},
+                effective,
+            )
+        return found
+
+    def create(self, topics: Mapping[str, TopicRequest]) -> None:
+        """Makes the topics; one that exists already is left as it is. Returns when they can be described."""
+        new = [
+            NewTopic(
+                name,
+                num_partitions=topic.partitions,
+                replication_factor=-1 if topic.replicas is None else topic.replicas,
+                config=dict(topic.configs),
+            )
+            for name, topic in topics.items()
+        ]
+        if not new:
+            return
+        for name, future in self._client.create_topics(new, request_timeout=_SECONDS).items():
+            try:
+                answer(future, _SECONDS)
+            except Refused as refused:
+                if refused.error.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                    continue
+                if refused.error.code() in OPERATORS_MATTER:
+                    raise InvalidConfiguration(
+                        f"{self.address} refuses to create topic {name!r}: {describe(refused.error)}"
+                    ) from refused
+                raise BrokerUnavailable(f"creating topic {name!r}: {describe(refused.error)}") from refused
+        until = time.monotonic() + _VISIBLE_SECONDS
+        while len(self._described(list(topics))) < len(topics):
+            if time.monotonic() > until:
+                raise BrokerUnavailable(f"{self.address} does not show the topics that it has created")
+            time.sleep(_PAUSE_SECONDS)
+
+    def alter(self, topic: str, configs: Mapping[str, str | None]) -> None:
+        """Sets these settings of a topic; None: takes the topic's own away, so that the cluster's holds again."""
+        entries = [
+            ConfigEntry(
+                name,
+                value,
+                incremental_operation=AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET,
+            )
+            for name, value in configs.items()
+        ]
+        if entries:
+            resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+            for future in self._client.incremental_alter_configs([resource], request_timeout=_SECONDS).values():
+                self._answer(future)
+
+    def ranges(self, topics: Mapping[str, int], *, committed: bool = True) -> dict[TopicPartition, OffsetRange]:
+        """The offsets of each partition of these topics, given with their numbers of partitions."""
+        places = [KafkaPartition(topic, number) for topic, count in topics.items() for number in range(count)]
+        starts, ends = self._offsets(places, _EARLIEST, committed), self._offsets(places, _LATEST, committed)
+        return {place: OffsetRange(starts[place], ends[place]) for place in starts}
+
+    def groups(self) -> list[str]:
+        """Every consumer group that the cluster knows."""
+        found = self._answer(self._client.list_consumer_groups(request_timeout=_SECONDS))
+        return sorted(group.group_id for group in found.valid)
+
+    def members(self, groups: Sequence[str]) -> dict[str, int]:
+        """How many members each of *groups* has now."""
+        if not groups:
+            return {}
+        described = self._client.describe_consumer_groups(list(groups), request_timeout=_SECONDS)
+        return {group: len(self._answer(future).members) for group, future in described.items()}
+
+    def group_offsets(self, group: str) -> dict[TopicPartition, int]:
+        """The offsets that a group has committed."""
+        asked = self._client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], request_timeout=_SECONDS
+        )
+        return {
+            TopicPartition(found.topic, found.partition): found.offset
+            for future in asked.values()
+            for found in self._answer(future).topic_partitions
+            if found.offset >= 0
+        }
+
+    def set_group_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commits *offsets* for a group without members."""
+        places = [KafkaPartition(place.topic, place.partition, offset) for place, offset in offsets.items()]
+        request = ConsumerGroupTopicPartitions(group, places)
+        for future in self._client.alter_consumer_group_offsets([request], request_timeout=_SECONDS).values():
+            for place in self._answer(future).topic_partitions:
+                if place.error is not None:
+                    raise InvalidConfiguration(
+                        f"{self.address} does not take the offset of group {group!r} in "
+                        f"{place.topic}-{place.partition}: {describe(place.error)}"
+                    )
+
+    def _described(self, names: Sequence[str]) -> dict[str, _Topic]:
+        if not names:
+            return {}
+        found: dict[str, _Topic] = {}
+        asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS)
+        for name, future in asked.items():
+            try:
+                found[name] = answer(future, _SECONDS)
+            except Refused as refused:
+                if refused.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise InvalidConfiguration(
+                        f"{self.address} does not describe topic {name!r}: {describe(refused.error)}"
+                    ) from refused
+        return found
+
+    def _offsets(
+        self, places: Sequence[KafkaPartition], spec: OffsetSpec, committed: bool
+    ) -> dict[TopicPartition, int]:
+        if not places:
+            return {}
+        asked = self._client.list_offsets(
+            dict.fromkeys(places, spec),
+            isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_SECONDS,
+        )
+        return {
+            TopicPartition(place.topic, place.partition): self._answer(future).offset for place, future in asked.items()
+        }
+
+    def _answer(self, future: Future[_R]) -> _R:
+        try:
+            return answer(future, _SECONDS)
+        except Refused as refused:
+            raise InvalidConfiguration(f"{self.address} refuses: {describe(refused.error)}") from refused
