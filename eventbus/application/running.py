@@ -32,8 +32,8 @@ from eventbus.store import Transactions
 _log = logging.getLogger("eventbus")
 
 _DATABASE_PAUSE_SECONDS = 0.5
-# Partitions of a delay topic that wait side by side: a lane that waits is not to keep another one from its turn.
-_WAITING_LANES_MAX = 1000
+# Partitions of a delay topic that wait side by side: one that waits is not to keep another one from its turn.
+_WAITING_PARTITIONS_MAX = 1000
 # Who pauses a view on purpose does not want every instance to be taken out of service.
 _READY = frozenset({"running", "paused"})
 
@@ -211,7 +211,8 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
             definition.transactions,
             counters=definition.counters,
         )
-        consumers.append(make(delivery, claimed=delivery.claimed))
+        streamed = delivery if delivery.lanes > 1 else None
+        consumers.append(make(delivery, streamed=streamed, claimed=delivery.claimed))
         consumers += [
             make(
                 RetryDelivery(
@@ -223,7 +224,7 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
                     definition.transactions,
                     counters=definition.counters,
                 ),
-                lanes_max=_WAITING_LANES_MAX,
+                partitions_max=_WAITING_PARTITIONS_MAX,
             )
             for delay in retry_delays(_event_handlers(definition))
         ]

@@ -2,8 +2,14 @@
 How far a consumer has come in a partition: a row that moves in the transaction of the consumer's effects.
 
 Claiming bumps the epoch, so whoever claimed before is fenced: its next advance finds another epoch, changes no row,
-and rolls its effects back. On assignment the checkpoint wins over the group's offset in the log. It belongs to one
-log, named by the cluster's id and the topic's: in another one its offset means nothing.
+and rolls its effects back. Transactions that work beside each other hold the checkpoint instead of moving it: a claim
+waits for them, and fences those that come after it. On assignment the checkpoint wins over the group's offset in the
+log. It belongs to one log, named by the cluster's id and the topic's: in another one its offset means nothing.
+
+Locks (PostgreSQL; SQLite has one writer)
+    advancing   FOR NO KEY UPDATE     one transaction at a time
+    holding     FOR KEY SHARE         any number, and one that advances beside them
+    claiming    FOR UPDATE            waits for both
 
 Source     decision 3
 """
@@ -11,7 +17,7 @@ Source     decision 3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import insert_into
@@ -45,11 +51,13 @@ class Checkpoints:
 
     async def claim(self, connection: AsyncConnection, consumer: str, generation: int, log: LogPartition) -> Checkpoint:
         """
-        Take the partition over: one statement, which waits for the transaction in which the former owner is
-        advancing, if there is one, and gives what that has left. Raises ForeignLog when the checkpoint belongs to
-        another log.
+        Take the partition over: waits for the transactions in which the former owner advances or holds the checkpoint,
+        if there are any, and gives what they have left. Raises ForeignLog when the checkpoint belongs to another log.
         """
         now = datetime.now(UTC)
+        # The update alone would wait for who advances, and pass by those who hold.
+        held = select(checkpoints.c.epoch).where(_is(consumer, generation, log)).with_for_update()
+        await connection.execute(held)
         statement = (
             insert_into(connection, checkpoints)
             .values(
@@ -95,21 +103,31 @@ class Checkpoints:
         statement = (
             update(checkpoints)
             .where(
-                checkpoints.c.consumer == checkpoint.consumer,
-                checkpoints.c.generation == checkpoint.generation,
-                checkpoints.c.topic == checkpoint.log.topic,
-                checkpoints.c.partition == checkpoint.log.partition,
+                _is(checkpoint.consumer, checkpoint.generation, checkpoint.log),
                 checkpoints.c.epoch == checkpoint.epoch,
                 checkpoints.c.next_offset.is_not_distinct_from(checkpoint.next_offset),
             )
             .values(next_offset=next_offset, updated_at=datetime.now(UTC))
         )
         if (await connection.execute(statement)).rowcount != 1:
-            raise CheckpointFenced(
-                f"{_name(checkpoint)}: claimed with epoch {checkpoint.epoch} at offset {checkpoint.next_offset}, "
-                "and taken over by another owner since"
-            )
+            raise CheckpointFenced(_fenced(checkpoint))
         return replace(checkpoint, next_offset=next_offset)
+
+    async def hold(self, connection: AsyncConnection, checkpoint: Checkpoint) -> None:
+        """
+        Have nobody claim the partition until this transaction ends. Any number of transactions hold it at the same
+        time, and it advances beside them. Raises CheckpointFenced when another owner has claimed it since.
+        """
+        statement = (
+            select(checkpoints.c.epoch)
+            .where(
+                _is(checkpoint.consumer, checkpoint.generation, checkpoint.log),
+                checkpoints.c.epoch == checkpoint.epoch,
+            )
+            .with_for_update(read=True, key_share=True)
+        )
+        if (await connection.execute(statement)).first() is None:
+            raise CheckpointFenced(_fenced(checkpoint))
 
     async def read(self, connection: AsyncConnection, consumer: str, generation: int) -> list[Checkpoint]:
         """All checkpoints of the consumer's generation, by topic and partition; nobody is fenced by reading."""
@@ -128,6 +146,22 @@ class Checkpoints:
             )
             for row in await connection.execute(statement)
         ]
+
+
+def _is(consumer: str, generation: int, log: LogPartition) -> ColumnElement[bool]:
+    return and_(
+        checkpoints.c.consumer == consumer,
+        checkpoints.c.generation == generation,
+        checkpoints.c.topic == log.topic,
+        checkpoints.c.partition == log.partition,
+    )
+
+
+def _fenced(checkpoint: Checkpoint) -> str:
+    return (
+        f"{_name(checkpoint)}: claimed with epoch {checkpoint.epoch} at offset {checkpoint.next_offset}, "
+        "and taken over by another owner since"
+    )
 
 
 def _name(checkpoint: Checkpoint) -> str:

@@ -37,7 +37,7 @@ class PostgresqlEngine:
             server.url,
             connect_args={"timeout": wait_seconds, **server.arguments, "server_settings": settings},
             pool_size=10,
-            max_overflow=10,
+            max_overflow=30,
             pool_timeout=wait_seconds,
         )
         observe(self._engine)

@@ -3,7 +3,8 @@ From the log to handlers and projections, and from the outbox to the log.
 """
 
 from eventbus.delivery.blocked_keys import BlockedKey
-from eventbus.delivery.consumer import Consumer, ConsumerStatus, PartitionStatus
+from eventbus.delivery.consumer import Consumer
+from eventbus.delivery.consumer_status import ConsumerStatus, PartitionStatus
 from eventbus.delivery.drain import Drain
 from eventbus.delivery.event_delivery import EventDelivery
 from eventbus.delivery.relay import Relay, RelayStatus

@@ -9,9 +9,9 @@ import random
 import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import Checkpoints, Inbox, ParkedEvent, Parking
+from eventbus.database import Inbox, ParkedEvent, Parking
 from eventbus.delivery.backoff import Backoff
-from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
+from eventbus.delivery.event_claim import NOT_FAILURES, Fence
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.incoming import Call, Incoming, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
@@ -28,22 +28,21 @@ class Attempts:
         self._service = service
         self._transactions = transactions
         self._outcomes = outcomes
-        self._checkpoints = Checkpoints()
         self._inbox = Inbox()
         self._parking = Parking()
         self._giving_up = GivingUp(service)
 
     async def settle(
-        self, claim: EventClaim, work: Incoming, next_offset: int, failed: Call | None, error: Exception | None
+        self, fence: Fence, work: Incoming, next_offset: int, failed: Call | None, error: Exception | None
     ) -> None:
         """*failed* and *error*: which handler has failed at it already, and how."""
         for number, call in enumerate(work.calls, start=1):
-            behind = next_offset if number == len(work.calls) else max(claim.next_offset, work.record.offset)
+            behind = next_offset if number == len(work.calls) else max(fence.next_offset, work.record.offset)
             is_failed = failed is not None and failed.handler is call.handler
-            await self._until_settled(claim, work, call, behind, error if is_failed else None)
+            await self._until_settled(fence, work, call, behind, error if is_failed else None)
 
     async def _until_settled(
-        self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception | None
+        self, fence: Fence, work: Incoming, call: Call, next_offset: int, error: Exception | None
     ) -> None:
         """One handler, until it succeeds or its attempts are used up; *error*: how the first one failed, if it did."""
         options = call.handler.options
@@ -53,14 +52,14 @@ class Attempts:
         while True:
             if error is not None:
                 if attempt >= options.attempts:
-                    await self._give_up(claim, work, call, next_offset, error, attempt)
+                    await self._give_up(fence, work, call, next_offset, error, attempt)
                     return
                 pause = pauses.next()
                 self._outcomes.failed(work, call, error, attempt, pause)
                 await self._transactions.clock.sleep(pause)
             attempt += 1
             try:
-                await self._attempt(claim, work, call, next_offset, attempt)
+                await self._attempt(fence, work, call, next_offset, attempt)
             except NOT_FAILURES:
                 raise
             except Exception as raised:
@@ -74,22 +73,20 @@ class Attempts:
             else:
                 return
 
-    async def _attempt(self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, attempt: int) -> None:
+    async def _attempt(self, fence: Fence, work: Incoming, call: Call, next_offset: int, attempt: int) -> None:
         waiting: ParkedEvent | None = None
-        async with self._transactions.begin() as transaction:
+        async with fence.transaction(self._transactions, next_offset) as transaction:
             connection = transaction.connection
-            checkpoint = await self._checkpoints.advance(connection, claim.checkpoint, next_offset)
             is_new = await self._admit(connection, call)
             if is_new:
-                waiting = await self._parked(connection, claim, work, call)
+                waiting = await self._parked(connection, fence, work, call)
                 if waiting is not None:
                     await self._parking.add(connection, [waiting])
                 else:
                     unit = transaction.unit_of_work(work.metadata(attempt))
-                    with self._outcomes.span(claim, [work]):
+                    with self._outcomes.span(fence, [work]):
                         await call.invocation(work.event, unit)
                         await unit.complete()
-        claim.move(checkpoint, next_offset)
         if waiting is not None:
             self._outcomes.waiting([waiting])
         elif is_new:
@@ -98,13 +95,12 @@ class Attempts:
             self._outcomes.handled({}, repeated=1)
 
     async def _give_up(
-        self, claim: EventClaim, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
+        self, fence: Fence, work: Incoming, call: Call, next_offset: int, error: Exception, attempts: int
     ) -> None:
         now = self._transactions.clock.now()
         letter = dead_letter(self._service, work.record, error, now, handler=call.handler.name, attempts=attempts)
         parks = is_delayed = False
-        async with self._transactions.begin() as transaction:
-            checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
+        async with fence.transaction(self._transactions, next_offset) as transaction:
             # With a row in the inbox a repeat of the message is dropped, and not tried all over again.
             if await self._admit(transaction.connection, call):
                 retry = Retry(work.record, call.handler.name, attempts, 0, call.inbox_id or "")
@@ -112,9 +108,8 @@ class Attempts:
                 if not is_delayed:
                     parks = await self._giving_up.keep(transaction, letter, call.handler)
                     await self._giving_up.publish_copy(transaction, work.record, call.handler, error, attempts)
-        claim.move(checkpoint, next_offset)
         if parks:
-            claim.parked()
+            fence.parkings.add()
         if is_delayed:
             self._outcomes.delayed(work.record, error, call.handler.name, attempts)
         else:
@@ -125,10 +120,10 @@ class Attempts:
         return not ids or bool(await self._inbox.admit(connection, self._service, ids))
 
     async def _parked(
-        self, connection: AsyncConnection, claim: EventClaim, work: Incoming, call: Call
+        self, connection: AsyncConnection, fence: Fence, work: Incoming, call: Call
     ) -> ParkedEvent | None:
         """The event as it waits, if its key is parked for this handler."""
         key, handler = work.record.key, call.handler.name
-        if key is None or (handler, key) not in await parked_among(self._parking, connection, claim, [work]):
+        if key is None or (handler, key) not in await parked_among(self._parking, connection, fence, [work]):
             return None
         return parked_event(self._service, work.record, key, handler, self._transactions.clock.now())

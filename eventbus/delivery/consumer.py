@@ -2,10 +2,11 @@
 Drives one subscription: group membership and polling on one side, claims and batches on the other.
 
 Tasks
-    the poller      receives rounds and sorts their records into lanes, one a partition. It goes on while handlers
-                    work, retry or wait for the database: with full lanes it stops asking for records, and attends to
+    the poller      receives rounds and sorts their records into queues, one a partition. It goes on while handlers
+                    work, retry or wait for the database: with full queues it stops asking for records, and attends to
                     the group only
-    the dispatcher  claims what was assigned, then begins a batch for each lane that is ready, `lanes_max` at a time
+    the dispatcher  claims what was assigned, then begins a batch (or a stream) for each queue that is ready, as many
+                    at a time as `partitions_max` says
     the watch       compares the log's identity every few seconds: a topic that is deleted and made anew at once shows
                     in nothing else
 Sharing     the group gives and takes partitions one by one: those that stay are worked on meanwhile
@@ -17,24 +18,24 @@ Ending      a ForeignLog, or a group that refuses this member, ends this consume
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventbus.database.checkpoints import LogPartition
 from eventbus.delivery.backoff import Backoff
-from eventbus.delivery.lane import Lane
-from eventbus.delivery.subscription import C, Claim, Subscription
+from eventbus.delivery.consumer_status import ConsumerStatus, PartitionStatus, State
+from eventbus.delivery.partition_queue import PartitionQueue
+from eventbus.delivery.queue_feed import QueueFeed
+from eventbus.delivery.subscription import C, Claim, Streamed, Subscription
 from eventbus.delivery.wakeup import Wakeup
 from eventbus.errors import BrokerUnavailable, CheckpointFenced, DatabaseUnavailable, ForeignLog
 from eventbus.observability import consumed, processed
 from eventbus.transport.port import (
     ConsumerStopped,
-    IncomingRecord,
     LogDescription,
     RecordConsumer,
     Round,
@@ -45,29 +46,8 @@ from eventbus.transport.port import (
 _log = logging.getLogger("eventbus.delivery")
 
 _WATCH_SECONDS = 3.0
-
-State = Literal["starting", "running", "waiting for the broker", "waiting for the database", "stopped"]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionStatus:
-    """How far a consumer has come in a partition, and how many records are read ahead."""
-
-    topic: str
-    partition: int
-    next_offset: int
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerStatus:
-    """What a consumer is doing. `reason` says why it waits or has stopped."""
-
-    name: str
-    group_id: str
-    state: State
-    reason: str | None
-    partitions: tuple[PartitionStatus, ...]
+_TURN_SECONDS = 1.0
+"""How long a stream goes on while other partitions wait."""
 
 
 class Consumer:
@@ -75,10 +55,11 @@ class Consumer:
     Delivers the records of a subscription's topics to it, until `stop`.
 
     instance_id       a static member's name; None: a dynamic member
+    streamed          given: partitions are handed to its `stream`, and not batch by batch to the subscription's `apply`
     claimed           called after each assignment whose partitions have all been claimed
     batch_max         records of one transaction at most
-    lanes_max         partitions that are worked on at the same time
-    waiting_max       records that are read ahead at most, in all lanes
+    partitions_max    partitions that are worked on at the same time
+    waiting_max       records that are read ahead at most, in all queues
     shutdown_seconds  how long `stop` and a rebalance wait for batches in flight before they are abandoned
     """
 
@@ -87,25 +68,27 @@ class Consumer:
         transport: Transport,
         subscription: Subscription[C],
         *,
+        streamed: Streamed[C] | None = None,
         instance_id: str | None = None,
         claimed: Callable[[], None] | None = None,
         batch_max: int = 500,
-        lanes_max: int = 4,
+        partitions_max: int = 4,
         waiting_max: int = 4000,
         shutdown_seconds: float = 10.0,
     ) -> None:
         self._transport = transport
         # Every claim that it is given comes from itself, so its own kind of claim need not be known here.
         self._subscription = cast("Subscription[Claim]", subscription)
+        self._streamed = cast("Streamed[Claim] | None", streamed)
         self._instance_id = instance_id
         self._claimed = claimed
         self._batch_max = batch_max
-        self._lanes_max = lanes_max
+        self._partitions_max = partitions_max
         self._waiting_max = waiting_max
         self._shutdown_seconds = shutdown_seconds
         self._member: RecordConsumer | None = None
         self._assigned: frozenset[TopicPartition] = frozenset()
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._queues: dict[TopicPartition, PartitionQueue] = {}
         self._claiming = False
         self._doubts = 0
         self._fences = Backoff(0.1, 5.0)
@@ -129,9 +112,9 @@ class Consumer:
             state,
             reason,
             tuple(
-                PartitionStatus(lane.partition.topic, lane.partition.partition, lane.claim.next_offset, waiting)
-                for lane in sorted(self._lanes.values(), key=lambda lane: lane.partition)
-                for waiting in (len(lane.waiting),)
+                PartitionStatus(queue.partition.topic, queue.partition.partition, queue.claim.next_offset, waiting)
+                for queue in sorted(self._queues.values(), key=lambda queue: queue.partition)
+                for waiting in (len(queue.waiting),)
             ),
         )
 
@@ -153,7 +136,7 @@ class Consumer:
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._release(self._lanes)
+                await self._release(self._queues)
                 await self._member.aclose()
             self._state = "stopped"
             self._ended.set()
@@ -161,8 +144,7 @@ class Consumer:
     async def stop(self) -> None:
         """Ends `run`: batches in flight are finished or, after `shutdown_seconds`, abandoned; offsets are stored."""
         self._stopping = True
-        self._dispatch.set()
-        self._drained.set()
+        self._wake()
         if self._member is not None:
             await self._ended.wait()
 
@@ -186,7 +168,7 @@ class Consumer:
                 return
 
     def _is_full(self) -> bool:
-        waiting = sum(len(lane.waiting) for lane in self._lanes.values())
+        waiting = sum(len(queue.waiting) for queue in self._queues.values())
         return waiting >= self._waiting_max and not self._stopping
 
     def _sort(self, found: Round) -> None:
@@ -197,34 +179,34 @@ class Consumer:
                 self._running()
         if found.doubtful:
             self._doubts += 1
-            self._doubt(self._lanes.values())
+            self._doubt(self._queues.values())
         for batch in found.batches:
-            lane = self._lanes.get(TopicPartition(batch.topic, batch.partition))
-            if lane is not None and lane.reading == batch.reading:
-                lane.add(batch)
+            queue = self._queues.get(TopicPartition(batch.topic, batch.partition))
+            if queue is not None and queue.reading == batch.reading:
+                queue.add(batch)
         self._dispatch.set()
 
     def _unclaimed(self) -> frozenset[TopicPartition]:
         """What is assigned and not claimed, or has to be claimed again."""
         if self._stopping:
             return frozenset()
-        sure = {partition for partition, lane in self._lanes.items() if lane.reading is not None}
+        sure = {partition for partition, queue in self._queues.items() if queue.reading is not None}
         return self._assigned - sure
 
-    def _doubt(self, lanes: Iterable[Lane]) -> None:
+    def _doubt(self, queues: Iterable[PartitionQueue]) -> None:
         """Nothing that has been read for these is applied any more, until they have been claimed again."""
-        for lane in lanes:
-            lane.doubt()
+        for queue in queues:
+            queue.doubt()
         self._drained.set()
         self._dispatch.set()
 
     async def _give_up(self, partitions: frozenset[TopicPartition]) -> None:
         """The group takes partitions away: what is in flight on them is finished, or abandoned."""
         self._assigned -= partitions
-        lanes = {partition: self._lanes[partition] for partition in partitions if partition in self._lanes}
-        self._doubt(lanes.values())
-        await self._settle(list(lanes.values()))
-        await self._release(lanes)
+        queues = {partition: self._queues[partition] for partition in partitions if partition in self._queues}
+        self._doubt(queues.values())
+        await self._settle(list(queues.values()))
+        await self._release(queues)
 
     # The dispatcher.
 
@@ -239,47 +221,98 @@ class Consumer:
                 self._begin_batches(member, tasks)
 
     def _begin_batches(self, member: RecordConsumer, tasks: TaskGroup) -> None:
-        for partition, lane in list(self._lanes.items()):
-            if self._in_flight < self._lanes_max and lane.is_ready():
+        for partition, queue in list(self._queues.items()):
+            if self._in_flight < self._partitions_max and queue.is_ready():
                 # To the end of the line: a busy partition must not keep the ones behind it waiting for ever.
-                self._lanes[partition] = self._lanes.pop(partition)
-                # The scope is made here, so that the lane is busy before its task has run.
-                lane.in_flight = anyio.CancelScope()
+                self._queues[partition] = self._queues.pop(partition)
+                # The scope is made here, so that the queue is busy before its task has run.
+                queue.in_flight = anyio.CancelScope()
                 self._in_flight += 1
-                tasks.start_soon(self._batch, member, lane, lane.in_flight)
+                tasks.start_soon(self._batch, member, queue, queue.in_flight)
 
-    async def _batch(self, member: RecordConsumer, lane: Lane, scope: anyio.CancelScope) -> None:
+    async def _batch(self, member: RecordConsumer, queue: PartitionQueue, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                records, next_offset = lane.take(self._batch_max)
-                consumed(lane.partition.topic, self._subscription.group_id, len(records))
                 begun = time.monotonic()
-                await self._apply(lane, records, next_offset)
-                seconds = time.monotonic() - begun
-                processed(lane.partition.topic, self._subscription.group_id, len(records), seconds)
-                lane.done()
-                member.commit({lane.partition: lane.claim.next_offset})
+                streamed = self._streamed
+                if streamed is None:
+                    records = await self._apply_batch(queue)
+                else:
+                    records = await self._apply_stream(streamed, member, queue)
+                processed(queue.partition.topic, self._subscription.group_id, records, time.monotonic() - begun)
+                queue.done()
+                member.commit({queue.partition: queue.claim.next_offset})
         finally:
-            lane.in_flight = None
+            queue.in_flight = None
             self._in_flight -= 1
             settled, self._settled = self._settled, anyio.Event()
             settled.set()
             self._drained.set()
             self._dispatch.set()
 
-    async def _apply(self, lane: Lane, records: Sequence[IncomingRecord], next_offset: int) -> None:
-        """Applies the batch, again and again while the database is away; returns early when it is not ours any more."""
+    async def _apply_batch(self, queue: PartitionQueue) -> int:
+        """How many records there were."""
+        records, next_offset = queue.take(self._batch_max)
+        consumed(queue.partition.topic, self._subscription.group_id, len(records))
+
+        async def apply() -> None:
+            done = queue.claim.next_offset
+            left = (
+                records if not records or records[0].offset >= done else [one for one in records if one.offset >= done]
+            )
+            await self._subscription.apply(queue.claim, left, next_offset)
+
+        await self._apply(queue, apply)
+        return len(records)
+
+    async def _apply_stream(self, streamed: Streamed[Claim], member: RecordConsumer, queue: PartitionQueue) -> int:
+        """How many records there were."""
+        turn_ends = time.monotonic() + _TURN_SECONDS
+        records = 0
+
+        def goes_on() -> bool:
+            return time.monotonic() < turn_ends or self._in_flight < self._partitions_max or not self._others_wait()
+
+        def progress() -> None:
+            member.commit({queue.partition: queue.claim.next_offset})
+            self._drained.set()
+
+        async def stream() -> None:
+            nonlocal records
+            feed = QueueFeed(
+                queue,
+                self._subscription.group_id,
+                wanted=lambda: self._is_ours(queue),
+                goes_on=goes_on,
+                progress=progress,
+            )
+            try:
+                await streamed.stream(queue.claim, feed)
+            finally:
+                records += feed.records
+
+        await self._apply(queue, stream)
+        return records
+
+    def _others_wait(self) -> bool:
+        return any(queue.is_ready() for queue in self._queues.values())
+
+    def _is_ours(self, queue: PartitionQueue) -> bool:
+        return not self._stopping and queue.reading is not None and self._queues.get(queue.partition) is queue
+
+    async def _apply(self, queue: PartitionQueue, work: Callable[[], Awaitable[None]]) -> None:
+        """Does it, again and again while the database is away; returns early when the partition is not ours."""
         pauses = Backoff(0.1, 5.0)
         while True:
             try:
-                await self._subscription.apply(lane.claim, records, next_offset)
+                await work()
             except DatabaseUnavailable as error:
                 self._wait_for_database(error)
             except CheckpointFenced as error:
                 _log.info("consumer %s: %s; claiming again", self._subscription.name, error)
                 # Two members that both believe to be the owner must not take turns at full speed.
                 await anyio.sleep(self._fences.next())
-                self._doubt([lane])
+                self._doubt([queue])
                 return
             except ForeignLog as error:
                 self._end(str(error))
@@ -289,22 +322,21 @@ class Consumer:
                 _log.exception(
                     "consumer %s: a batch of %s-%d from offset %d failed, trying again",
                     self._subscription.name,
-                    *lane.partition,
-                    lane.claim.next_offset,
+                    *queue.partition,
+                    queue.claim.next_offset,
                 )
             else:
                 self._fences.reset()
                 self._running()
                 return
             await anyio.sleep(pauses.next())
-            records = [record for record in records if record.offset >= lane.claim.next_offset]
-            if self._stopping or lane.reading is None or self._lanes.get(lane.partition) is not lane:
+            if not self._is_ours(queue):
                 return
 
     async def _watch(self) -> None:
         while not self._stopping:
             await anyio.sleep(_WATCH_SECONDS)
-            if not self._lanes:
+            if not self._queues:
                 continue
             try:
                 log = await self._transport.describe(self._subscription.topics)
@@ -312,18 +344,18 @@ class Consumer:
                 # An absence is said by the transport, and what is more is met by the next claim.
                 _log.debug("consumer %s: the log could not be compared: %s", self._subscription.name, error)
                 continue
-            for lane in self._lanes.values():
-                topic = log.topics.get(lane.partition.topic)
+            for queue in self._queues.values():
+                topic = log.topics.get(queue.partition.topic)
                 found = (log.cluster_id, None if topic is None else topic.topic_id)
-                if found != (lane.claim.log.cluster_id, lane.claim.log.topic_id):
-                    self._doubt([lane])
+                if found != (queue.claim.log.cluster_id, queue.claim.log.topic_id):
+                    self._doubt([queue])
 
     async def _claim(self, member: RecordConsumer) -> None:
         """Claims what is assigned and not claimed, until nothing is left to claim, and begins to read it."""
         pauses = Backoff(0.1, 2.0)
         try:
             while wanted := self._unclaimed():
-                doubtful = {partition: lane for partition, lane in self._lanes.items() if lane.reading is None}
+                doubtful = {partition: queue for partition, queue in self._queues.items() if queue.reading is None}
                 await self._settle(list(doubtful.values()))
                 await self._release(doubtful)
                 if not await self._claim_these(member, wanted):
@@ -360,7 +392,7 @@ class Consumer:
         # What the group has taken away meanwhile is its next owner's.
         mine = {partition: claim for partition, claim in claims.items() if partition in self._assigned}
         number = member.read_from({partition: claim.next_offset for partition, claim in mine.items()})
-        self._lanes |= {partition: Lane(partition, claim, number) for partition, claim in mine.items()}
+        self._queues |= {partition: PartitionQueue(partition, claim, number) for partition, claim in mine.items()}
         self._running()
         self._say_where(log, mine)
         return True
@@ -411,27 +443,32 @@ class Consumer:
         _log.error("consumer %s has stopped: %s", self._subscription.name, reason)
         self._state, self._reason = "stopped", reason
         self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._dispatch.set()
         self._drained.set()
+        for queue in self._queues.values():
+            queue.more.set()
 
-    async def _settle(self, lanes: Sequence[Lane]) -> None:
-        """Waits for the batches in flight in these lanes; those that take too long are abandoned."""
+    async def _settle(self, queues: Sequence[PartitionQueue]) -> None:
+        """Waits for the batches in flight in these queues; those that take too long are abandoned."""
         with anyio.move_on_after(self._shutdown_seconds):
-            while any(lane.in_flight is not None for lane in lanes):
+            while any(queue.in_flight is not None for queue in queues):
                 await self._settled.wait()
             return
-        for lane in lanes:
-            if lane.in_flight is not None:
-                lane.in_flight.cancel()
-        while any(lane.in_flight is not None for lane in lanes):
+        for queue in queues:
+            if queue.in_flight is not None:
+                queue.in_flight.cancel()
+        while any(queue.in_flight is not None for queue in queues):
             await self._settled.wait()
 
     async def _finish(self) -> None:
-        await self._settle(list(self._lanes.values()))
+        await self._settle(list(self._queues.values()))
 
-    async def _release(self, lanes: dict[TopicPartition, Lane]) -> None:
-        for partition, lane in list(lanes.items()):
-            if self._lanes.get(partition) is lane:
-                del self._lanes[partition]
+    async def _release(self, queues: dict[TopicPartition, PartitionQueue]) -> None:
+        for partition, queue in list(queues.items()):
+            if self._queues.get(partition) is queue:
+                del self._queues[partition]
             with suppress(Exception):
-                await self._subscription.release(lane.claim)
+                await self._subscription.release(queue.claim)

@@ -9,6 +9,8 @@ A failure    rolls the slice back. The records before the failing one run again 
              rest goes on together. A neighbour is never failed by it, though its handler may run twice
 Used up      a dead letter, with the record's raw bytes and the error, in the transaction that moves the checkpoint;
              later events of its key wait behind it, unless the handler says otherwise
+Alone        a handler with transaction="each" has a transaction of its own for each event
+Lanes        handlers with concurrency=N: see `lane_stream`
 Not a failure
              a concurrency conflict is tried again at once, some times; an absent database is the consumer's to wait for
 """
@@ -16,15 +18,18 @@ Not a failure
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
+
+import anyio
 
 from eventbus.database import Checkpoints, Database, HandlerStarts, LogPartition, Parking
-from eventbus.delivery.attempts import Attempts
-from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
+from eventbus.delivery.batch import Batches
+from eventbus.delivery.event_claim import EventClaim, Parkings
 from eventbus.delivery.incoming import Sorting, Undecodable, Unhandled, Work
+from eventbus.delivery.lane_stream import LaneStream
 from eventbus.delivery.outcomes import Outcomes
-from eventbus.delivery.slice import Failed, Slices
-from eventbus.delivery.subscription import check_within
-from eventbus.errors import ConcurrencyConflict
+from eventbus.delivery.subscription import Feed, check_within
+from eventbus.handlers.decorators import CONCURRENCY_MAX
 from eventbus.handlers.invocation import Invocation
 from eventbus.messages import Event
 from eventbus.observability import Counters
@@ -35,9 +40,6 @@ from eventbus.transport.port import IncomingRecord
 _log = logging.getLogger("eventbus.delivery")
 
 _GENERATION = 0
-_SLICE_SECONDS = 0.1
-_SLICE_FIRST = 50
-_CONFLICTS_OF_A_SLICE = 2
 
 
 class EventDelivery:
@@ -45,6 +47,7 @@ class EventDelivery:
     The `Subscription` of a service's event handlers: one for all of them, so that a key's order holds across them.
 
     handlers    by event, in definition order
+    lanes       how many keys of a partition are handled at the same time; with 1, `apply` is what there is to call
     types       the application's events; those without a handler are passed over, others are counted as unknown
     topics      where the handled events are
     """
@@ -66,13 +69,16 @@ class EventDelivery:
         self._starts = {call.definition.name: call.definition.options.start for of in handlers.values() for call in of}
         self._database = database
         self._outcomes = Outcomes(service, counters or Counters())
-        self._slices = Slices(service, transactions, self._outcomes)
-        self._attempts = Attempts(service, transactions, self._outcomes)
+        definitions = [call.definition for of in handlers.values() for call in of]
+        self._transactions = transactions
+        self._batches = Batches(service, transactions, self._outcomes, definitions)
+        self.lanes: Final = max((one.options.concurrency for one in definitions), default=1)
+        # SQLite has one writer: more than one lane with a transaction would only wait for each other, and give up.
+        self._turn = anyio.CapacityLimiter(1 if database.dialect == "sqlite" else CONCURRENCY_MAX)
         self._checkpoints = Checkpoints()
         self._handler_starts = HandlerStarts()
         self._parking = Parking()
         self._skipped: dict[tuple[str, str], int] = {}
-        self._slice = _SLICE_FIRST
 
     @property
     def name(self) -> str:
@@ -103,7 +109,7 @@ class EventDelivery:
             if (passed_over := first_offset - start) > 0:
                 place = (handler, log.topic)
                 self._skipped[place] = self._skipped.get(place, 0) + passed_over
-        return EventClaim(checkpoint, next_offset, {**first_offsets, **new}, is_any_parked)
+        return EventClaim(checkpoint, next_offset, {**first_offsets, **new}, Parkings(is_any_parked))
 
     def claimed(self) -> None:
         """Every partition of an assignment has been claimed: says once what new handlers will not see."""
@@ -117,60 +123,18 @@ class EventDelivery:
     async def apply(self, claim: EventClaim, records: Sequence[IncomingRecord], next_offset: int) -> None:
         at = 0
         while at < len(records):
-            part = records[at : at + self._slice]
+            part = records[at : at + self._batches.size]
             at += len(part)
             begun = time.monotonic()
-            await self._apply_slice(claim, part, next_offset if at == len(records) else records[at].offset)
-            self._adapt(len(part), time.monotonic() - begun)
+            end = next_offset if at == len(records) else records[at].offset
+            await self._batches.apply(claim, self._sort(claim, part), end)
+            self._batches.adapt(len(part), time.monotonic() - begun)
         if claim.next_offset < next_offset:
-            await self._slices.apply(claim, (), next_offset)
+            await self._batches.apply(claim, (), next_offset)
 
-    def _adapt(self, records: int, seconds: float) -> None:
-        fitting = int(records * _SLICE_SECONDS / max(seconds, 1e-6))
-        self._slice = max(1, min(fitting, self._slice * 4, 10_000))
-
-    async def _apply_slice(self, claim: EventClaim, records: Sequence[IncomingRecord], next_offset: int) -> None:
-        works = self._sort(claim, records)
-        limit = largest = max(1, len(works))
-        suspect: tuple[int, Failed | None] | None = None
-        conflicts = 0
-        while works:
-            if suspect is not None and suspect[0] == 0:
-                await self._alone(claim, works[0], self._end(works, 1, next_offset), suspect[1])
-                works, suspect, limit, conflicts = works[1:], None, largest, 0
-                continue
-            end = self._end(works, limit, next_offset)
-            try:
-                await self._slices.apply(claim, works[:limit], end)
-            except NOT_FAILURES:
-                raise
-            except ConcurrencyConflict:
-                conflicts += 1
-                if conflicts > _CONFLICTS_OF_A_SLICE:
-                    limit, suspect = 1, (0, None)
-            except Failed as failed:
-                if not isinstance(failed.error, ConcurrencyConflict):
-                    limit, suspect = failed.index, (failed.index, failed)
-                elif conflicts < _CONFLICTS_OF_A_SLICE:
-                    conflicts += 1
-                else:
-                    limit, suspect = failed.index, (failed.index, None)
-            except Exception:
-                # At the flush or the commit, where no record can be told to be the cause: one by one.
-                if limit == 1:
-                    suspect = (0, None)
-                limit = largest = 1
-            else:
-                works = works[limit:]
-                suspect = None if suspect is None else (suspect[0] - limit, suspect[1])
-                limit = largest if suspect is None else min(largest, suspect[0])
-        if claim.next_offset < next_offset:
-            await self._slices.apply(claim, (), next_offset)
-
-    @staticmethod
-    def _end(works: Sequence[Work], count: int, next_offset: int) -> int:
-        """The checkpoint behind the first *count* works: what lies up to the next one is passed over."""
-        return next_offset if count >= len(works) else works[count].record.offset
+    async def stream(self, claim: EventClaim, feed: Feed) -> None:
+        """With lanes: what *feed* has, until it has nothing more. Raises as `apply` does."""
+        await LaneStream(self._batches, self._transactions, self._sort, self._turn, self.lanes, claim, feed).run()
 
     def _sort(self, claim: EventClaim, records: Sequence[IncomingRecord]) -> list[Work]:
         works: list[Work] = []
@@ -182,10 +146,3 @@ class EventDelivery:
             elif isinstance(found, Undecodable) or found.calls:
                 works.append(found)
         return works
-
-    async def _alone(self, claim: EventClaim, work: Work, next_offset: int, failed: Failed | None) -> None:
-        if isinstance(work, Undecodable):
-            await self._slices.apply(claim, [work], next_offset)
-        else:
-            call, error = (failed.call, failed.error) if failed is not None else (None, None)
-            await self._attempts.settle(claim, work, next_offset, call, error)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from eventbus.database import DeadLetter, ParkedEvent, ParkedKey
-from eventbus.delivery.event_claim import EventClaim
+from eventbus.delivery.event_claim import Fence
 from eventbus.delivery.incoming import Call, Incoming, Work
 from eventbus.observability import (
     EVENTS_DEAD_LETTERED,
@@ -155,14 +155,14 @@ class Outcomes:
         if freed:
             _log.info("key %s of %s is live again for %s", shown(key.key), key.topic, key.handler)
 
-    def span(self, claim: EventClaim, works: Sequence[Work]) -> AbstractContextManager[object]:
+    def span(self, fence: Fence, works: Sequence[Work]) -> AbstractContextManager[object]:
         """Around the handling of *works*, linked to what created them."""
         creators = dict.fromkeys(
             work.envelope.traceparent for work in works if isinstance(work, Incoming) and work.envelope.traceparent
         )
-        first = works[0].record.offset if works else claim.next_offset
+        first = works[0].record.offset if works else fence.next_offset
         links = tuple(creator for creator, _ in zip(creators, range(_LINKS_MAX), strict=False) if creator)
-        return process_span(claim.log.topic, self._service, claim.log.partition, first, len(works), links)
+        return process_span(fence.log.topic, self._service, fence.log.partition, first, len(works), links)
 
 
 def shown(key: bytes | None) -> str:

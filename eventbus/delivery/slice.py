@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database import Checkpoints, Inbox, ParkedEvent, Parking
-from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim
+from eventbus.database import Inbox, ParkedEvent, Parking
+from eventbus.delivery.event_claim import NOT_FAILURES, Fence
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.incoming import Call, Incoming, Undecodable, Work, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
@@ -45,34 +45,31 @@ class Slices:
         self._service = service
         self._transactions = transactions
         self._outcomes = outcomes
-        self._checkpoints = Checkpoints()
         self._inbox = Inbox()
         self._parking = Parking()
         self._giving_up = GivingUp(service)
 
-    async def apply(self, claim: EventClaim, works: Sequence[Work], next_offset: int) -> None:
+    async def apply(self, fence: Fence, works: Sequence[Work], next_offset: int) -> None:
         """
         All works in one transaction, then the claim is at *next_offset*. Raises Failed for a handler's failure, after
         rolling back, and whatever the flush and the commit raise.
         """
         told = _Told()
-        with self._outcomes.span(claim, works):
-            async with self._transactions.begin() as transaction:
-                checkpoint = await self._checkpoints.advance(transaction.connection, claim.checkpoint, next_offset)
-                await self._handle(claim, works, transaction, told)
-        claim.move(checkpoint, next_offset)
+        with self._outcomes.span(fence, works):
+            async with fence.transaction(self._transactions, next_offset) as transaction:
+                await self._handle(fence, works, transaction, told)
         self._outcomes.handled(told.handled, told.repeated)
         self._outcomes.waiting(told.waiting)
         for work, call, parks in told.dead:
             if parks:
-                claim.parked()
+                fence.parkings.add()
             self._outcomes.dead(work.record, work.error, None if call is None else call.handler.name, 0, parks=parks)
 
-    async def _handle(self, claim: EventClaim, works: Sequence[Work], transaction: Transaction, told: _Told) -> None:
+    async def _handle(self, fence: Fence, works: Sequence[Work], transaction: Transaction, told: _Told) -> None:
         connection = transaction.connection
         ids = [call.inbox_id for work in works for call in work.calls if call.inbox_id is not None]
         admitted = await self._inbox.admit(connection, self._service, ids)
-        parked = await parked_among(self._parking, connection, claim, works)
+        parked = await parked_among(self._parking, connection, fence, works)
         for index, work in enumerate(works):
             if isinstance(work, Undecodable) and not work.calls:
                 await self._bury(transaction, work, None, told)
@@ -120,15 +117,15 @@ async def _invoke(transaction: Transaction, index: int, work: Incoming, call: Ca
 
 
 async def parked_among(
-    parking: Parking, connection: AsyncConnection, claim: EventClaim, works: Sequence[Work]
+    parking: Parking, connection: AsyncConnection, fence: Fence, works: Sequence[Work]
 ) -> set[tuple[str, bytes]]:
     """The parked handlers and keys among those of *works*; they stay so until this transaction ends."""
-    if not claim.may_be_parked or not works:
+    if not fence.parkings.possible or not works:
         return set()
     keys = list({work.record.key: None for work in works if work.record.key is not None})
-    found = await parking.among(connection, claim.checkpoint.consumer, claim.log.topic, keys)
+    found = await parking.among(connection, fence.consumer, fence.log.topic, keys)
     if not found:
-        parkings = claim.parkings
-        is_any = await parking.is_any(connection, claim.checkpoint.consumer, claim.log.topic)
-        claim.may_be_parked = is_any or claim.parkings != parkings
+        times = fence.parkings.times
+        is_any = await parking.is_any(connection, fence.consumer, fence.log.topic)
+        fence.parkings.possible = is_any or fence.parkings.times != times
     return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from eventbus.database.checkpoints import LogPartition
+from eventbus.delivery.wakeup import Wakeup
 from eventbus.errors import ForeignLog
 from eventbus.transport.port import IncomingRecord
 
@@ -23,6 +24,7 @@ class Claim(Protocol):
 
 
 C = TypeVar("C", bound=Claim)
+C_contra = TypeVar("C_contra", bound=Claim, contravariant=True)
 
 
 class Subscription(Protocol[C]):
@@ -73,6 +75,43 @@ class Subscription(Protocol[C]):
 
     async def release(self, claim: C) -> None:
         """The claim will not be used again. Does not raise; the checkpoint stays."""
+        ...
+
+
+class Feed(Protocol):
+    """The records of one claim as they are read, for a subscription that works on several of them at once."""
+
+    @property
+    def more(self) -> Wakeup:
+        """Set when there may be more to take, or nothing is wanted any more."""
+        ...
+
+    @property
+    def is_wanted(self) -> bool:
+        """False: the partition is to be given up, or the service stops. What has begun is finished, nothing begins."""
+        ...
+
+    def take(self, records_max: int) -> tuple[Sequence[IncomingRecord], int]:
+        """
+        The next records that were not taken yet, in offset order, and the position behind them. No records, and the
+        position as it was, when there are none yet, when nothing is wanted, or when other partitions have been waiting
+        for their turn.
+        """
+        ...
+
+    def moved(self) -> None:
+        """The claim's `next_offset` has moved: what is before it is done."""
+        ...
+
+
+class Streamed(Protocol[C_contra]):
+    """What a subscription is that takes its records from a feed instead of batch by batch."""
+
+    async def stream(self, claim: C_contra, feed: Feed) -> None:
+        """
+        The effects of what *feed* has, until it has no more and all of it is done; the checkpoint never passes a record
+        that is not. Raises as `Subscription.apply` does, and is then called again, from `claim.next_offset` on.
+        """
         ...
 
 

@@ -22,6 +22,9 @@ P = ParamSpec("P")
 MARK: Final = "__eventbus_handles__"
 Start = Literal["beginning", "now"]
 OnFailure = Literal["park", "dead-letter"] | RetryLater
+TransactionScope = Literal["batch", "each"]
+CONCURRENCY_MAX: Final = 24
+"""As many connections as a process may have at work on events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class HandlerOptions:
     """What becomes of an event when its attempts are used up."""
     dead_letter_topic: str | None = None
     """Where a copy of each dead letter is published."""
+    concurrency: int = 1
+    """How many keys of a partition are handled at the same time."""
+    transaction: TransactionScope = "batch"
+    """Whether an event shares its transaction with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ def handles(
     retries_on_conflict: int = 3,
     on_failure: OnFailure = "park",
     dead_letter_topic: str | None = None,
+    concurrency: int = 1,
+    transaction: TransactionScope = "batch",
 ) -> Handles[E]: ...
 @overload
 def handles(query: Answered[Q, R], /) -> Answers[Q, R]: ...
@@ -101,6 +110,8 @@ def handles(
     retries_on_conflict: int = 3,
     on_failure: OnFailure = "park",
     dead_letter_topic: str | None = None,
+    concurrency: int = 1,
+    transaction: TransactionScope = "batch",
 ) -> object:
     """
     Marks a function, `async def` or plain `def` (which runs in a worker thread), as handler of a message type.
@@ -113,6 +124,13 @@ def handles(
     "dead-letter"    it is a dead letter, and later events of its key are handled
     retry_later(…)   it is tried again after each of these delays, from topics of their own, out of order; then it is a
                      dead letter
+
+    With *concurrency* events of so many keys of a partition are handled at the same time, each in a transaction of its
+    own over some of them; events of one key are handled in their order, as ever.
+
+    *transaction* "batch": an event shares its transaction with others, which is what makes them quick. "each": it has
+    its own; say so where the handler waits for anything but the database. What it does elsewhere it may do again:
+    `Metadata.id` is the same then.
 
     Raises DefinitionError for what is no message type, or an option out of its range.
     """
@@ -133,10 +151,26 @@ def handles(
             f'@handles({message_type.__name__}, on_failure={on_failure!r}): must be "park", "dead-letter" or '
             'retry_later("10s", …)'
         )
+    if not 1 <= concurrency <= CONCURRENCY_MAX:
+        raise DefinitionError(
+            f"@handles({message_type.__name__}, concurrency={concurrency}): must lie between 1 and {CONCURRENCY_MAX}"
+        )
+    if transaction not in {"batch", "each"}:
+        raise DefinitionError(
+            f'@handles({message_type.__name__}, transaction={transaction!r}): must be "batch" or "each"'
+        )
     if dead_letter_topic == "":
         raise DefinitionError(f"@handles({message_type.__name__}, dead_letter_topic=''): must name a topic")
     options = HandlerOptions(
-        start, attempts, backoff_seconds, backoff_seconds_max, retries_on_conflict, on_failure, dead_letter_topic
+        start,
+        attempts,
+        backoff_seconds,
+        backoff_seconds_max,
+        retries_on_conflict,
+        on_failure,
+        dead_letter_topic,
+        concurrency,
+        transaction,
     )
     made = Mark(message_type, options)
 

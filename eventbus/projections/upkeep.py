@@ -22,7 +22,7 @@ from eventbus.clock import Clock
 from eventbus.database.checkpoints import LogPartition
 from eventbus.database.engine import Database
 from eventbus.delivery import Consumer
-from eventbus.delivery.consumer import PartitionStatus
+from eventbus.delivery.consumer_status import PartitionStatus
 from eventbus.delivery.wakeup import Wakeup
 from eventbus.errors import DatabaseUnavailable, SchemaOutdated
 from eventbus.projections.definition import AnyProjection

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 from eventbus.database import LogPartition
 from eventbus.delivery.backoff import Backoff
-from eventbus.delivery.lane import Lane
+from eventbus.delivery.partition_queue import PartitionQueue
 from eventbus.transport import PartitionBatch, TopicPartition
 from tests.eventbus.delivery.service import place, records
 
@@ -13,13 +13,13 @@ class Claimed:
     next_offset: int
 
 
-def lane(next_offset: int = 0) -> Lane:
-    return Lane(TopicPartition("payments", 0), Claimed(place(), next_offset), 1)
+def queue(next_offset: int = 0) -> PartitionQueue:
+    return PartitionQueue(TopicPartition("payments", 0), Claimed(place(), next_offset), 1)
 
 
 def test_records_that_are_handled_already_do_not_wait() -> None:
     """A broker answers from the start of a batch, which may lie before the offset asked for."""
-    subject = lane(next_offset=3)
+    subject = queue(next_offset=3)
     subject.add(PartitionBatch("payments", 0, records(range(5)), 5))
     taken, position = subject.take(10)
     assert [record.offset for record in taken] == [3, 4]
@@ -28,7 +28,7 @@ def test_records_that_are_handled_already_do_not_wait() -> None:
 
 def test_the_last_part_of_what_waits_takes_the_readers_position_along() -> None:
     """Behind the last record there may be what is no record; between two parts the position is the next record's."""
-    subject = lane()
+    subject = queue()
     subject.add(PartitionBatch("payments", 0, records(range(5)), 7))
     assert subject.take(3)[1] == 3
     subject.claim = Claimed(place(), 3)
@@ -38,7 +38,7 @@ def test_the_last_part_of_what_waits_takes_the_readers_position_along() -> None:
 
 def test_a_position_that_moves_without_records_is_work() -> None:
     """The markers of transactions move the checkpoint on."""
-    subject = lane(next_offset=5)
+    subject = queue(next_offset=5)
     subject.add(PartitionBatch("payments", 0, (), 5))
     assert not subject.is_ready()
     subject.add(PartitionBatch("payments", 0, (), 6))

@@ -8,12 +8,13 @@ from itertools import islice
 import anyio
 
 from eventbus.delivery.subscription import Claim
+from eventbus.delivery.wakeup import Wakeup
 from eventbus.transport.port import IncomingRecord, PartitionBatch, TopicPartition
 
 
 @dataclass(slots=True)
-class Lane:
-    """Records wait in offset order; one batch at a time is in flight."""
+class PartitionQueue:
+    """Records wait in offset order; one batch, or one stream, is in flight at a time."""
 
     partition: TopicPartition
     claim: Claim
@@ -23,32 +24,47 @@ class Lane:
     position: int = 0
     """The reader's position behind everything that waits."""
     in_flight: anyio.CancelScope | None = None
+    taken: int = 0
+    """How many of those that wait a stream has in its lanes."""
+    more: Wakeup = field(default_factory=Wakeup)
+    """Set when a stream should look again."""
 
     def add(self, batch: PartitionBatch) -> None:
         """Appends what was read; a record that is already handled (a broker may answer from a batch's start) is not."""
         done = self.claim.next_offset
         self.waiting.extend(record for record in batch.records if record.offset >= done)
         self.position = max(self.position, batch.next_offset)
+        self.more.set()
 
     def doubt(self) -> None:
         """Nothing that has been read so far is applied any more."""
         self.reading = None
         self.waiting.clear()
-        self.position = 0
+        self.taken = self.position = 0
+        self.more.set()
 
     def is_ready(self) -> bool:
         """Whether a batch can begin: records wait, or the position has moved past what are no records."""
         return self.in_flight is None and (bool(self.waiting) or self.position > self.claim.next_offset)
 
     def take(self, records_max: int) -> tuple[Sequence[IncomingRecord], int]:
-        """The next batch, and the position behind it; the records stay in the lane until `done`."""
+        """The next batch, and the position behind it; the records stay in the queue until `done`."""
         if len(self.waiting) <= records_max:
             return list(self.waiting), self.position
         taken = list(islice(self.waiting, records_max))
         return taken, taken[-1].offset + 1
+
+    def take_more(self, records_max: int) -> tuple[Sequence[IncomingRecord], int]:
+        """The next of those that no stream has taken yet, and the position behind them."""
+        more = list(islice(self.waiting, self.taken, self.taken + records_max))
+        self.taken += len(more)
+        if self.taken == len(self.waiting):
+            return more, self.position
+        return more, more[-1].offset + 1
 
     def done(self) -> None:
         """Drops what the claim has moved past."""
         done = self.claim.next_offset
         while self.waiting and self.waiting[0].offset < done:
             self.waiting.popleft()
+            self.taken = max(0, self.taken - 1)
