@@ -17,9 +17,10 @@ from typing import Final
 
 import anyio
 
-from eventbus.database import DeadLetters, Inbox, LetterRetries, Outbox, Parking, SlotLeases
+from eventbus.database import Checkpoints, DeadLetters, Inbox, LetterRetries, Outbox, Parking, SlotLeases
 from eventbus.delivery import EventDelivery
 from eventbus.delivery.giving_up import GivingUp
+from eventbus.delivery.lanes import Lanes
 from eventbus.handlers import Invocation
 from eventbus.projections import ProjectionRunner
 from eventbus.projections.progress import RebuildProgress
@@ -136,6 +137,11 @@ def _has(index: int) -> Counts:
     return lambda arguments, _: bool(arguments[index])
 
 
+def _is_ahead(arguments: tuple[object, ...], _: object) -> bool:
+    lanes = arguments[0]
+    return isinstance(lanes, Lanes) and lanes.held > lanes.unfinished > 0
+
+
 def _always(*_: object) -> bool:
     return True
 
@@ -166,6 +172,9 @@ PLACES: Final = {
     "failure of a letter noted, not committed": [Place(LetterRetries, "failed", _result)],
     "waiting events handled, not committed": [Place(Parking, "remove", _has(2))],
     "key freed, not committed": [Place(Parking, "free", _result)],
+    "in the middle of a lane": [Place(Invocation, "__call__", _is_of("count_in_lanes"))],
+    "done ahead of the checkpoint": [Place(Lanes, "finish", _is_ahead)],
+    "the checkpoint is moved, not committed": [Place(Checkpoints, "advance", _always)],
     "before a batch of handlers or of a projection": [
         Place(EventDelivery, "apply", _has(2), before=True),
         Place(ProjectionRunner, "apply", _has(2), before=True),

@@ -71,6 +71,56 @@ class CheckpointsContract:
             with pytest.raises(CheckpointFenced):
                 await checkpoints.advance(connection, checkpoint, 10)
 
+    async def test_a_held_checkpoint_is_advanced_beside_those_who_hold_it(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """Holding moves nothing, and succeeds at an older offset of the same claim."""
+        async with database.transaction() as connection:
+            checkpoint = await checkpoints.claim(connection, "service", 0, LOG)
+            moved = await checkpoints.advance(connection, checkpoint, 10)
+        if database.dialect == "sqlite":
+            # One writer: a transaction after the other.
+            async with database.transaction() as connection:
+                await checkpoints.hold(connection, checkpoint)
+            async with database.transaction() as connection:
+                await checkpoints.advance(connection, moved, 20)
+        else:
+            async with database.transaction() as holding, database.transaction() as holding_too:
+                await checkpoints.hold(holding, checkpoint)
+                await checkpoints.hold(holding_too, moved)
+                async with database.transaction() as advancing:
+                    await checkpoints.advance(advancing, moved, 20)
+        async with database.reading() as connection:
+            (found,) = await checkpoints.read(connection, "service", 0)
+        assert found.next_offset == 20
+
+    async def test_a_claim_waits_for_those_who_hold_and_fences_those_who_come_after(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """What an owner commits in a transaction that holds, it commits before the next owner reads the checkpoint."""
+        events: list[str] = []
+        holds = anyio.Event()
+        async with database.transaction() as connection:
+            old = await checkpoints.claim(connection, "service", 0, LOG)
+
+        async def hold() -> None:
+            async with database.transaction() as connection:
+                await checkpoints.hold(connection, old)
+                holds.set()
+                await anyio.sleep(0.2)
+                events.append("held")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold)
+            await holds.wait()
+            async with database.transaction() as connection:
+                await checkpoints.claim(connection, "service", 0, LOG)
+                events.append("claimed")
+        assert events == ["held", "claimed"]
+        with pytest.raises(CheckpointFenced, match="taken over by another owner"):
+            async with database.transaction() as connection:
+                await checkpoints.hold(connection, old)
+
     async def test_a_checkpoint_never_goes_back(self, database: Database, checkpoints: Checkpoints) -> None:
         """A caller that tries has lost count."""
         async with database.transaction() as connection:

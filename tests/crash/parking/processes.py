@@ -1,0 +1,115 @@
+"""Processes that deliver, one after the other or several at a time, and how they end."""
+
+import asyncio
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from eventbus.database import Database
+from tests.crash.kill_points import KillPlan
+from tests.crash.parking.work import World, effects, faults, read_world
+from tests.crash.parking.worker import main
+
+EVENTS_A_CYCLE: Final = 120
+EVENTS_AT_ANY_MOMENT: Final = 400
+DIES_SECONDS_MAX: Final = 30.0
+
+Target = Callable[[str, int, Path, KillPlan | None], None]
+Check = Callable[[World], list[str]]
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["pytest", "tests.crash.parking.worker"])
+
+
+class Parking:
+    """
+    One database, a log that grows, and the processes that work on it.
+
+    cases     how often a run passes each point at most before it dies there
+    target    what the processes run
+    check     what the checker says of the database afterwards
+    """
+
+    def __init__(
+        self, directory: Path, url: str, seed: int, cases: Mapping[str, int], target: Target, check: Check
+    ) -> None:
+        self.directory, self.url = directory, url
+        self.cases, self._target, self._check = cases, target, check
+        self.random = random.Random(seed)
+        self.end = 0
+
+    @property
+    def words(self) -> str:
+        path = self.directory / "words.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-40:]) if path.exists() else ""
+
+    def process(self, plan: KillPlan | None) -> BaseProcess:
+        process = _forks.Process(
+            target=self._target, args=(self.url, self.end, self.directory / "words.log", plan), daemon=True
+        )
+        process.start()
+        return process
+
+    def killed_at(self, point: str) -> None:
+        """One process, with new events, dies there."""
+        self.end += EVENTS_A_CYCLE
+        log = self.directory / "kills.log"
+        plan = KillPlan(point, self.random.randint(1, self.cases[point]), log)
+        before = log.read_text().count("\n") if log.exists() else 0
+        process = self.process(plan)
+        process.join(DIES_SECONDS_MAX)
+        assert process.exitcode == -signal.SIGKILL, f"{plan}: exit code {process.exitcode}\n{self.words}"
+        assert log.read_text().splitlines()[before:] == [f"{plan} pid {process.pid}"]
+
+    def killed_at_any_moment(self, *, processes: int) -> None:
+        """So many share the work, and all die within a quarter of a second."""
+        self.end += EVENTS_AT_ANY_MOMENT
+        running = [self.process(None) for _ in range(processes)]
+        for process in running:
+            time.sleep(self.random.uniform(0.05, 0.25) / processes)
+            assert process.is_alive(), f"it was done too soon\n{self.words}"
+            process.kill()
+        for process in running:
+            process.join(5)
+
+    def finished(self) -> None:
+        """A process without a plan brings everything to its end."""
+        process = self.process(None)
+        process.join(4 * DIES_SECONDS_MAX)
+        assert process.exitcode == 0, f"exit code {process.exitcode}\n{self.words}"
+
+    def assert_sound(self) -> None:
+        found = asyncio.run(self._faults())
+        assert not found, "\n".join([*found, self.words])
+
+    async def _faults(self) -> list[str]:
+        database = Database.from_url(self.url)
+        world = await read_world(database)
+        await database.aclose()
+        return self._check(world)
+
+
+def prepared(
+    directory: Path, url: str, seed: int, cases: Mapping[str, int], target: Target = main, check: Check = faults
+) -> Parking:
+    async def make() -> None:
+        database = Database.from_url(url)
+        async with database.transaction() as connection:
+            await connection.run_sync(effects.metadata.create_all)
+        await database.aclose()
+
+    asyncio.run(make())
+    return Parking(directory, url, seed, cases, target, check)
+
+
+def play(parking: Parking, point: str, cycles: int) -> None:
+    for _ in range(cycles):
+        parking.killed_at(point)
+        parking.assert_sound()
+    parking.finished()
+    parking.assert_sound()
