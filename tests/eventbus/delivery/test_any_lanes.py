@@ -2,7 +2,7 @@ from collections import defaultdict
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from eventbus.delivery.lanes import Lanes
 
@@ -90,5 +90,6 @@ class AnyLanes(RuleBasedStateMachine):
         assert self.subject.ready() or hands or not self.unfinished
 
 
-TestAnyLanes = AnyLanes.TestCase
-TestAnyLanes.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+def test_lanes_behave_as_their_model() -> None:
+    """Whatever comes, begins and is done in whatever order."""
+    run_state_machine_as_test(AnyLanes, settings=settings(max_examples=50, stateful_step_count=40, deadline=None))
