@@ -1,10 +1,20 @@
 import pytest
 
-from tests.servers.logs import embedded_log, kafka_cluster, log, log_kind
+from tests.servers.logs import embedded_log, empty_log_url, kafka_cluster, log, log_kind, service_settings
 from tests.servers.postgres import empty_postgres_url, postgres, postgres_url
 
 # Taken in here and nowhere else: a fixture that several conftests import is as many servers.
-__all__ = ["embedded_log", "empty_postgres_url", "kafka_cluster", "log", "log_kind", "postgres", "postgres_url"]
+__all__ = [
+    "embedded_log",
+    "empty_log_url",
+    "empty_postgres_url",
+    "kafka_cluster",
+    "log",
+    "log_kind",
+    "postgres",
+    "postgres_url",
+    "service_settings",
+]
 
 
 @pytest.fixture

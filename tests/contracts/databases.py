@@ -14,6 +14,7 @@ from eventbus.database import Database, Migrations
 __all__ = [
     "database",
     "database_url",
+    "database_url_of_the_log",
     "empty_database_url",
     "sqlite_template",
 ]
@@ -37,6 +38,17 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database that has the framework's tables."""
     if request.param == "postgresql":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    path = tmp_path / "service.sqlite3"
+    shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def database_url_of_the_log(log_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The same on the database that goes with the log: SQLite beside the embedded broker, else PostgreSQL."""
+    if log_kind == "kafka":
         url: str = request.getfixturevalue("postgres_url")
         return url
     path = tmp_path / "service.sqlite3"

@@ -1,28 +1,25 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from eventbus.testing.contracts.relay import RelayContract
 from eventbus.transport import KafkaTransport
-from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.logs import Log
 
 
 class TestRelayToALogInMemory(RelayContract):
     """From SQLite and from PostgreSQL."""
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    with running_broker(tmp_path_factory.mktemp("relay") / "broker") as broker:
-        yield broker
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-class TestRelayToTheEmbeddedBroker(RelayContract):
-    """From SQLite."""
+class TestRelayToALog(RelayContract):
+    """From SQLite to the embedded broker, from PostgreSQL to Apache Kafka."""
 
     @pytest.fixture
-    async def transport(self, log: BrokerProcess) -> AsyncIterator[KafkaTransport]:
+    def database_url(self, database_url_of_the_log: str) -> str:
+        return database_url_of_the_log
+
+    @pytest.fixture
+    async def transport(self, log: Log) -> AsyncIterator[KafkaTransport]:
         transport = KafkaTransport(log.bootstrap)
         await transport.start()
         yield transport

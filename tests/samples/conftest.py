@@ -1,13 +1,15 @@
-"""Both sample services as running processes over one embedded broker, started once for the session."""
+"""Both sample services as running processes over one log, started once for the module that asks for them."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from samples.demo.processes import Service
+from tests.servers.logs import Clusters, delete_topics
+from tests.servers.postgres import PostgresServer
 
 
 @dataclass
@@ -23,18 +25,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_samples(directory: Path) -> Samples:
-    environment = {"EVENTBUS_BROKER_URL": f"embedded:{directory}"}
+def make_samples(directory: Path, orders: Mapping[str, str], payments: Mapping[str, str]) -> Samples:
+    """Not started yet; a service's settings as its environment."""
     return Samples(
-        Service("order-service", "order_service", free_port(), environment, directory / "order.log"),
-        Service("payment-service", "payment_service", free_port(), environment, directory / "payment.log"),
+        Service("order-service", "order_service", free_port(), orders, directory / "order.log"),
+        Service("payment-service", "payment_service", free_port(), payments, directory / "payment.log"),
         directory,
     )
 
 
-@pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samples]:
-    running = make_samples(tmp_path_factory.mktemp("samples"))
+@pytest.fixture(scope="module")
+def samples(
+    log_kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Samples]:
+    """On the embedded broker with SQLite, and on Apache Kafka with PostgreSQL."""
+    directory = tmp_path_factory.mktemp("samples")
+    embedded = {"EVENTBUS_BROKER_URL": f"embedded:{directory}"}
+    settings = [embedded, embedded]
+    if log_kind == "kafka":
+        clusters: Clusters = request.getfixturevalue("kafka_cluster")
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        cluster = clusters(3)
+        delete_topics(cluster.bootstrap)
+        settings = [
+            {
+                "EVENTBUS_BROKER_URL": cluster.url,
+                "EVENTBUS_DATABASE_URL": postgres.url(postgres.create_database()),
+            }
+            for _ in settings
+        ]
+    running = make_samples(directory, *settings)
     running.orders.start()
     running.payments.start()
     try:

@@ -143,7 +143,8 @@ def test_an_unknown_order_is_null(samples: Samples) -> None:
 
 def test_services_start_in_any_order_and_survive_a_broker_that_is_killed(tmp_path: Path, order_id: str) -> None:
     """The payment service comes first, the order service later; the broker dies by SIGKILL; every order is settled."""
-    running = make_samples(tmp_path)
+    embedded = {"EVENTBUS_BROKER_URL": f"embedded:{tmp_path}"}
+    running = make_samples(tmp_path, embedded, embedded)
     try:
         running.payments.start()
         running.payments.await_ready()

@@ -10,6 +10,7 @@ import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,8 +43,10 @@ class KafkaNode:
     ) -> None:
         self.number = number
         self.port = port
+        self._jars = jars
         self.log_file = folder / "kafka.log"
-        self._command = ["java", *java_options, "-cp", f"{jars}/*"]
+        # Archived classes are used where they fit, and nothing is said where they do not.
+        self._command = ["java", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", *java_options, "-cp", f"{jars}/*"]
         self._properties = folder / "node.properties"
         folder.mkdir(parents=True)
         self._properties.write_text(
@@ -52,6 +55,14 @@ class KafkaNode:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._is_frozen = False
+
+    def share_classes(self) -> None:
+        """From an archive of what a node loads: it starts with half the processor time."""
+        self._command.insert(1, f"-XX:SharedArchiveFile={_class_archive(self._jars)}")
+
+    def archive_classes(self, file: Path) -> None:
+        """What it loads is written there when it stops."""
+        self._command.insert(1, f"-XX:ArchiveClassesAtExit={file}")
 
     def format(self) -> None:
         """Prepares the node's data folder, once before its first start."""
@@ -179,6 +190,8 @@ class KafkaCluster:
 
     def start(self) -> "KafkaCluster":
         """Formats and starts every node; returns when clients can use all of them."""
+        for node in self.nodes:
+            node.share_classes()
         with ThreadPoolExecutor() as pool:
             list(pool.map(KafkaNode.format, self.nodes))
         self.resume()
@@ -275,6 +288,25 @@ def running_kafka(
         yield cluster.start()
     finally:
         cluster.close()
+
+
+def _class_archive(jars: Path) -> Path:
+    """The archive beside the jars, made by a node that starts and stops where none is as new as they are."""
+    archive = jars / "kafka.jsa"
+    if not archive.exists() or archive.stat().st_mtime < (jars / "complete").stat().st_mtime:
+        with tempfile.TemporaryDirectory(dir=jars) as folder:
+            made = Path(folder) / archive.name
+            cluster = KafkaCluster(jars, Path(folder) / "cluster")
+            try:
+                (node,) = cluster.nodes
+                node.format()
+                node.archive_classes(made)
+                cluster.resume()
+                node.stop(60)
+            finally:
+                cluster.close()
+            made.replace(archive)
+    return archive
 
 
 def _common_properties(nodes: int) -> dict[str, str]:

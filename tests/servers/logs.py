@@ -2,24 +2,37 @@
 The session's logs, each started by the first test that asks for one, and shared by all.
 
 `log` is what a test of the framework runs on: the embedded broker, and again (marker interop) a cluster of three
-nodes of Apache Kafka. tests/conftest.py takes the fixtures in, once for all folders.
+nodes of Apache Kafka. With the marker `kills_the_log` that cluster has one node, which is back in seconds.
+tests/conftest.py takes the fixtures in, once for all folders.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from tests.interop.toolchain import kafka_jars
 from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.kafka_server import KafkaCluster, running_kafka
 
-__all__ = ["embedded_log", "kafka_cluster", "log", "log_kind"]
+__all__ = ["embedded_log", "empty_log_url", "kafka_cluster", "log", "log_kind", "service_settings"]
 
 Clusters = Callable[[int], KafkaCluster]
 """Given how many nodes, the session's cluster of that size, whole: whatever a test has killed or frozen is back."""
+
+
+# Members of KIP-848's groups are told of a change at their next heartbeat: five seconds, unless less is allowed.
+QUICK_GROUPS = {
+    "group.consumer.min.heartbeat.interval.ms": "200",
+    "group.consumer.heartbeat.interval.ms": "200",
+    "group.consumer.min.session.timeout.ms": "3000",
+    "group.consumer.session.timeout.ms": "3000",
+}
 
 
 class Log(Protocol):
@@ -90,7 +103,8 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters
         def cluster(nodes: int) -> KafkaCluster:
             if nodes not in clusters:
                 folder = tmp_path_factory.mktemp("kafka") / "cluster"
-                clusters[nodes] = running.enter_context(running_kafka(kafka_jars(), folder, nodes=nodes))
+                kafka = running_kafka(kafka_jars(), folder, nodes=nodes, properties=QUICK_GROUPS)
+                clusters[nodes] = running.enter_context(kafka)
             else:
                 clusters[nodes].resume()
             return clusters[nodes]
@@ -121,6 +135,40 @@ def log(log_kind: str, request: pytest.FixtureRequest) -> Log:
     """It runs, also when the test before has failed while it was away. Topics and groups need names of a test's own."""
     if log_kind == "kafka":
         clusters: Clusters = request.getfixturevalue("kafka_cluster")
-        return ClusterLog(clusters(3))
+        return ClusterLog(clusters(1 if request.node.get_closest_marker("kills_the_log") else 3))
     process: BrokerProcess = request.getfixturevalue("embedded_log")
     return EmbeddedLog(process if process.is_running else process.start())
+
+
+@pytest.fixture
+def empty_log_url(log_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """
+    What EVENTBUS_BROKER_URL is set to for services that have fixed names for their topics: a directory of the test's
+    own, or the cluster without any topic of the tests before.
+    """
+    if log_kind == "embedded":
+        return f"embedded:{tmp_path}/state"
+    clusters: Clusters = request.getfixturevalue("kafka_cluster")
+    cluster = clusters(3)
+    delete_topics(cluster.bootstrap)
+    return cluster.url
+
+
+@pytest.fixture
+def service_settings(log_kind: str, empty_log_url: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of a service: the embedded broker with SQLite beside it, or Apache Kafka and PostgreSQL."""
+    settings = {"EVENTBUS_BROKER_URL": empty_log_url}
+    if log_kind == "kafka":
+        settings["EVENTBUS_DATABASE_URL"] = request.getfixturevalue("empty_postgres_url")
+    return settings
+
+
+def delete_topics(bootstrap: str) -> None:
+    """All but Kafka's own; returns when no client is told of them any more."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    while names := [name for name in admin.list_topics(timeout=20).topics if not name.startswith("__")]:
+        for deleted in admin.delete_topics(names).values():
+            try:
+                deleted.result(20)
+            except KafkaException:
+                continue  # it was on its way

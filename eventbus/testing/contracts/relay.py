@@ -104,7 +104,7 @@ class RelayContract:
             for start in range(0, 700, 50):
                 await add(database, rows[start : start + 50])
             await until(lambda: rows_are(database, 0))
-        records = await committed(transport, topic)
+        records = await committed(transport, topic, 700)
         assert len(records) == 700
         for key in range(7):
             assert numbers_of(records, f"o-{key}") == list(range(key, 700, 7))
@@ -126,7 +126,7 @@ class RelayContract:
                     raise RuntimeError("no")
             await add(database, [row(topic, 1)])
             await until(lambda: rows_are(database, 0))
-        assert numbers_of(await committed(transport, topic), "k") == [1]
+        assert numbers_of(await committed(transport, topic, 1), "k") == [1]
 
     async def test_relays_share_the_slots_and_the_others_take_over_what_one_leaves(
         self, database: Database, transport: Transport, topic: str, relay: Callable[[str], Relay]
@@ -153,7 +153,7 @@ class RelayContract:
                     await until(shared)
                 await until(two_has_all)
             await until(lambda: rows_are(database, 0))
-        records = await committed(transport, topic)
+        records = await committed(transport, topic, 60 * len(keys))
         assert {key: numbers_of(records, key) for key in keys} == {key: list(range(60)) for key in keys}
 
     async def test_a_row_that_the_log_refuses_blocks_its_key_only(
@@ -164,7 +164,7 @@ class RelayContract:
         async with relaying(relay("one")):
             await add(database, [row(missing, 0), row(missing, 1), *(row(topic, number) for number in range(10))])
             await until(lambda: rows_are(database, 2))
-            assert numbers_of(await committed(transport, topic), "k") == list(range(10))
+            assert numbers_of(await committed(transport, topic, 10), "k") == list(range(10))
 
             async def is_visible() -> bool:
                 async with database.reading() as connection:
@@ -178,4 +178,4 @@ class RelayContract:
                 (found,) = await BlockedRows().list(connection)
                 await BlockedRows().retry(connection, [found.blocked.sequence], datetime.now(UTC))
             await until(lambda: rows_are(database, 0))
-        assert numbers_of(await committed(transport, missing), "k") == [0, 1]
+        assert numbers_of(await committed(transport, missing, 2), "k") == [0, 1]

@@ -156,5 +156,5 @@ class TransactionalProducerAbsenceContract(_AbsenceContract):
         successor = transport.transactional_producer(transactional_id)
         await successor.take_over()
         await successor.publish(outgoing(topic, [2]))
-        assert numbers(await committed(transport, topic)) == [2]
+        assert numbers(await committed(transport, topic, 1)) == [2]
         await successor.aclose()

@@ -1,6 +1,7 @@
 """An application, whole: built from a module, run over an embedded broker and a database."""
 
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from eventbus import Application, Command, DefinitionError, InvalidConfiguration
 from tests.contracts.databases import *  # noqa: F403  the fixtures of databases
 from tests.eventbus.application import cashier
 from tests.eventbus.application.cashier import AmountIsNegative, Balance, Deposit, Deposited, GetBalance
+from tests.servers.logs import Clusters
 
 pytestmark = pytest.mark.anyio
 
@@ -27,19 +29,19 @@ def _module(name: str, **members: object) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def log_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log")
+def shared_log_url(log_kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> str:
+    """One log for all tests of this module."""
+    if log_kind == "embedded":
+        return f"embedded:{tmp_path_factory.mktemp('log')}"
+    clusters: Clusters = request.getfixturevalue("kafka_cluster")
+    return clusters(3).url
 
 
 @pytest.fixture
-async def app(
-    log_directory: Path, empty_database_url: str, request: pytest.FixtureRequest
-) -> AsyncGenerator[Application]:
+async def app(shared_log_url: str, empty_database_url: str) -> AsyncGenerator[Application]:
     # The log is shared, so each service has a name, and with it a group and topics' positions, of its own.
-    name = f"cashier-{abs(hash(request.node.name)) % 10**8}"
-    app = Application(
-        name, modules=[cashier], broker_url=f"embedded:{log_directory}", database_url=empty_database_url, partitions=2
-    )
+    name = f"cashier-{uuid.uuid4().hex[:8]}"
+    app = Application(name, modules=[cashier], broker_url=shared_log_url, database_url=empty_database_url, partitions=2)
     async with app.lifespan():
         yield app
 

@@ -37,7 +37,9 @@ async def _stream(app: Application, name: str, events: int) -> Sequence[StoredEv
             await anyio.sleep(0.02)
 
 
-async def test_correlation_causation_and_trace_go_from_a_command_through_two_services_and_back(tmp_path: Path) -> None:
+async def test_correlation_causation_and_trace_go_from_a_command_through_two_services_and_back(
+    empty_log_url: str, tmp_path: Path
+) -> None:
     """Command, event, outbox, log, the other's handler, its command, its event, the log, the first one's handler."""
     handled: list[tuple[str, Metadata]] = []
 
@@ -45,9 +47,17 @@ async def test_correlation_causation_and_trace_go_from_a_command_through_two_ser
         handled.append((type(message).__name__, metadata))
         return await call_next()
 
-    broker_url = f"embedded:{tmp_path}"
-    ordering = Application("desk", modules=[desk], broker_url=broker_url, partitions=1, middleware=[seen])
-    paying = Application("till", modules=[till], broker_url=broker_url, partitions=1, middleware=[seen])
+    ordering, paying = (
+        Application(
+            name,
+            modules=[module],
+            broker_url=empty_log_url,
+            database_url=f"sqlite:///{tmp_path}/{name}.sqlite3",
+            partitions=1,
+            middleware=[seen],
+        )
+        for name, module in (("desk", desk), ("till", till))
+    )
     async with ordering.lifespan(), paying.lifespan():
         with trace.use_span(NonRecordingSpan(TRACE)):
             receipt = await ordering.send(PlaceOrder(order_id="o-1", total=Decimal(5)))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -47,38 +48,46 @@ SECONDS_MAX = 30
 APP = ("--app", "service:app")
 
 
+@dataclass
+class Place:
+    """A service's directory, and its environment."""
+
+    directory: Path
+    settings: dict[str, str]
+
+
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Path]:
-    """A running service whose view has seen seven orders; its directory."""
+def service(tmp_path: Path, service_settings: dict[str, str]) -> Iterator[Place]:
+    """A running service whose view has seen seven orders."""
     (tmp_path / "service.py").write_text(SERVICE)
     process = subprocess.Popen(
         [sys.executable, "service.py"],
         cwd=tmp_path,
-        env={**os.environ, "EVENTBUS_BROKER_URL": f"embedded:{tmp_path}/state"},
+        env={**os.environ, **service_settings},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "applied\n"
-        yield tmp_path
+        yield Place(tmp_path, service_settings)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
 
-def said(directory: Path, *arguments: str) -> str:
-    result = eventbus(directory, "projections", *arguments)
+def said(place: Place, *arguments: str) -> str:
+    result = eventbus(place.directory, "projections", *arguments, **place.settings)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def status(directory: Path) -> dict[str, object]:
-    (found,) = json.loads(said(directory, "status", "--json", "--seconds", "0", *APP))
+def status(place: Place) -> dict[str, object]:
+    (found,) = json.loads(said(place, "status", "--json", "--seconds", "0", *APP))
     return dict(found)
 
 
-def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(service: Path) -> None:
+def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(service: Place) -> None:
     """The way of an operator through all commands, on the log and the database of a service that goes on."""
     deadline = time.monotonic() + SECONDS_MAX
     while (found := status(service))["lag"] != 0:  # behind the markers of the relay's transactions, too

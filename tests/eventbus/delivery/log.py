@@ -1,29 +1,20 @@
-"""Fixtures: a broker for the module, a transport to it, and topics of a test's own."""
+"""Fixtures: a transport to the log that the test runs on, and topics of a test's own."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from eventbus.transport import KafkaTransport, OutgoingRecord, Published
 from tests.eventbus.delivery.service import Paid, record
-from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.logs import Log
 
-__all__ = ["broker", "topic", "transport"]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    with running_broker(tmp_path_factory.mktemp("log") / "broker") as broker:
-        yield broker
+__all__ = ["topic", "transport"]
 
 
 @pytest.fixture
-async def transport(broker: BrokerProcess) -> AsyncIterator[KafkaTransport]:
-    if not broker.is_running:
-        # A test that failed while it was away: the next one would wait for it without an end.
-        broker.start()
-    transport = KafkaTransport(broker.bootstrap)
+async def transport(log: Log) -> AsyncIterator[KafkaTransport]:
+    transport = KafkaTransport(log.bootstrap)
     await transport.start()
     yield transport
     await transport.aclose()

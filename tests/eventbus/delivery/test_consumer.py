@@ -21,6 +21,7 @@ from eventbus.transport import IncomingRecord, KafkaTransport
 from tests.eventbus.delivery.log import pay
 from tests.eventbus.delivery.service import Paid, delivery, effects_in, make_effects_table, take_effect
 from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.logs import Log
 
 pytestmark = pytest.mark.anyio
 
@@ -80,17 +81,18 @@ async def effects_are(database: Database, count: int) -> bool:
     return len(await effects_in(database)) >= count
 
 
+@pytest.mark.kills_the_log
 async def test_the_brokers_death_is_survived_and_nothing_is_lost_or_doubled(
-    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
+    log: Log, transport: KafkaTransport, topic: str, database: Database, service: str
 ) -> None:
     """Killed in the middle and started again: the checkpoints are claimed again, and delivery goes on."""
     await pay(transport, topic, range(3000))
     consumer = Consumer(transport, delivery(database, take, service=service, topic=topic), instance_id="one")
     async with consuming(consumer):
         await until(lambda: effects_are(database, 200))
-        broker.kill()
+        log.kill()
         await asyncio.sleep(1.5)
-        broker.start()
+        log.start()
         await pay(transport, topic, range(3000, 3100))
         await until(lambda: effects_are(database, 3100))
         assert consumer.status().state == "running"
@@ -175,9 +177,9 @@ async def test_a_fenced_consumer_claims_again_and_repeats_nothing(
     subject = delivery(database, take, service=service, topic=topic)
     async with consuming(Consumer(transport, subject)):
         await until(lambda: effects_are(database, 100))
-        log = await transport.describe([topic])
+        described = await transport.describe([topic])
         for number in range(3):
-            place = LogPartition(log.cluster_id, topic, log.topics[topic].topic_id, number)
+            place = LogPartition(described.cluster_id, topic, described.topics[topic].topic_id, number)
             await subject.claim(place, 0, 1000)
         await pay(transport, topic, range(100, 200))
         await until(lambda: effects_are(database, 200))
@@ -346,14 +348,14 @@ async def test_slow_handlers_keep_memory_and_membership(
         assert sum(partition.waiting for partition in consumer.status().partitions) <= 1200
 
 
-async def delete(broker: BrokerProcess, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+async def delete(log: Log, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": log.bootstrap})
     for deleted in admin.delete_topics([topic]).values():
         await anyio.to_thread.run_sync(deleted.result, 10)
 
 
 async def test_a_deleted_topic_stops_its_consumer_and_the_others_go_on(
-    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
+    log: Log, transport: KafkaTransport, topic: str, database: Database, service: str
 ) -> None:
     """The status says what is gone; made anew after that, nothing of the new topic takes effect."""
     other = f"{topic}-other"
@@ -363,7 +365,7 @@ async def test_a_deleted_topic_stops_its_consumer_and_the_others_go_on(
     going_on = Consumer(transport, delivery(database, take, service=f"{service}-2", topic=other))
     async with consuming(stopping, going_on):
         await until(lambda: effects_are(database, 10))
-        await delete(broker, topic)
+        await delete(log, topic)
         await until(lambda: in_state(stopping, "stopped"))
         assert "is not in the log" in (stopping.status().reason or "")
         await transport.ensure_topics({topic: 3})
@@ -379,14 +381,14 @@ async def test_a_deleted_topic_stops_its_consumer_and_the_others_go_on(
 
 
 async def test_a_topic_that_is_deleted_and_made_anew_at_once_stops_its_consumer(
-    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database, service: str
+    log: Log, transport: KafkaTransport, topic: str, database: Database, service: str
 ) -> None:
     """librdkafka goes on with the new topic as if nothing had happened: the watch finds it out."""
     await pay(transport, topic, range(10))
     consumer = Consumer(transport, delivery(database, take, service=service, topic=topic))
     async with consuming(consumer):
         await until(lambda: effects_are(database, 10))
-        await delete(broker, topic)
+        await delete(log, topic)
         await transport.ensure_topics({topic: 3})
         await until(lambda: in_state(consumer, "stopped"))
     assert "topic id" in (consumer.status().reason or "") or "is not in the log" in (consumer.status().reason or "")

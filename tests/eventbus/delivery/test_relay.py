@@ -18,7 +18,7 @@ from eventbus.testing.contracts.transactional_producer import committed
 from eventbus.transport import IncomingRecord, KafkaTransport
 from eventbus.transport.partitioning import SLOTS
 from tests.eventbus.delivery.service import Paid
-from tests.servers.broker_process import BrokerProcess
+from tests.servers.logs import Log
 
 pytestmark = pytest.mark.anyio
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -92,7 +92,7 @@ async def test_rows_go_to_the_log_in_order_and_leave_their_positions(
             await add(database, rows[start : start + 100])
         await until(lambda: is_empty(database))
         assert subject.status().published == 3000
-    records = await committed(transport, topic)
+    records = await committed(transport, topic, 3000)
     for key in range(7):
         assert numbers_of(records, f"o-{key}") == list(range(key, 3000, 7))
     by_number = {int(record.value or b""): record for record in records}
@@ -120,7 +120,7 @@ async def test_a_commit_wakes_the_relay(transport: KafkaTransport, topic: str, d
             await unit.complete()
         await until(lambda: is_empty(database))
         assert time.monotonic() - began < 1.0
-    (record,) = await committed(transport, topic)
+    (record,) = await committed(transport, topic, 1)
     assert dict(record.headers)["ce_causationid"] == b"c-1"
 
 
@@ -146,7 +146,7 @@ async def test_a_row_that_the_log_refuses_blocks_its_key_only(
             (blocked,) = subject.status().blocked
             assert (blocked.topic, blocked.key, blocked.event_id, blocked.rows) == (topic, "a", huge.id, 3)
             assert "too large" in blocked.reason
-            records = await committed(transport, topic)
+            records = await committed(transport, topic, 53)
             assert numbers_of(records, "a") == [0]
             assert numbers_of(records, "b") == list(range(51))
             # The operator takes the row out.
@@ -154,7 +154,7 @@ async def test_a_row_that_the_log_refuses_blocks_its_key_only(
                 await connection.exec_driver_sql("DELETE FROM eventbus_outbox WHERE length(payload) > 1000000")
             await until(lambda: is_empty(database))
             assert subject.status().blocked == ()
-    assert numbers_of(await committed(transport, topic), "a") == [0, 2, 3]
+    assert numbers_of(await committed(transport, topic, 55), "a") == [0, 2, 3]
     assert len(caplog.records) == 1
 
 
@@ -245,42 +245,44 @@ async def test_a_relay_that_lost_its_slot_deletes_nothing_and_stops_publishing(
         await until(has_noticed)
         # The other one never publishes: its lease ends, and the row is there for whoever comes next.
         await until(lambda: is_empty(database))
-    assert set(numbers_of(await committed(transport, topic), "k")) == {1}
+    assert set(numbers_of(await committed(transport, topic, 1), "k")) == {1}
 
 
 @on_sqlite
+@pytest.mark.kills_the_log
 async def test_rows_wait_for_an_absent_broker(
-    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database
+    log: Log, transport: KafkaTransport, topic: str, database: Database
 ) -> None:
     """What is committed while it is away is in the log, once and in order, soon after it is back."""
     subject = relay(database, transport, lease_seconds=1.0)
     async with relaying(subject):
         await add(database, [row(topic, number) for number in range(100)])
         await until(lambda: is_empty(database))
-        broker.kill()
+        log.kill()
         await add(database, [row(topic, number) for number in range(100, 200)])
         await asyncio.sleep(2.0)
         assert await waiting(database) == 100
         assert subject.status().waiting_for
         await add(database, [row(topic, number) for number in range(200, 300)])
-        broker.start()
+        log.start()
         await until(lambda: is_empty(database))
-    assert numbers_of(await committed(transport, topic), "k") == list(range(300))
+    assert numbers_of(await committed(transport, topic, 300), "k") == list(range(300))
 
 
 @on_sqlite
+@pytest.mark.kills_the_log
 async def test_stopping_without_a_broker_ends_in_time_and_keeps_the_rows(
-    broker: BrokerProcess, transport: KafkaTransport, topic: str, database: Database
+    log: Log, transport: KafkaTransport, topic: str, database: Database
 ) -> None:
     """The batch that nobody answers is given up."""
     subject = relay(database, transport, shutdown_seconds=0.5)
     async with relaying(subject):
         await until(lambda: holds(subject))
-        broker.kill()
+        log.kill()
         await add(database, [row(topic, 1)])
         await asyncio.sleep(0.5)
         began = time.monotonic()
         await subject.stop()
         assert time.monotonic() - began < 5.0
     assert await waiting(database) == 1
-    broker.start()
+    log.start()

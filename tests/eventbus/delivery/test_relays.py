@@ -43,7 +43,7 @@ async def test_rows_of_a_slot_that_is_no_more_are_published(
     await add(database, [type(made)(**{name: getattr(made, name) for name in made.__dataclass_fields__} | {"slot": 9})])
     async with relaying(relay(database, transport, slots=2)):
         await until(lambda: is_empty(database))
-    assert numbers_of(await committed(transport, topic), "k") == [1]
+    assert numbers_of(await committed(transport, topic, 1), "k") == [1]
 
 
 @on_sqlite
@@ -77,7 +77,7 @@ async def test_a_relay_whose_slot_was_taken_over_in_the_log_publishes_nothing(
 
             await until(has_let_go)
         await asyncio.sleep(0.1)
-        assert numbers_of(await committed(transport, topic), "k") == [1]
+        assert numbers_of(await committed(transport, topic, 1), "k") == [1]
         assert any("taken over" in record.message for record in caplog.records)
         await successor.aclose()
 
@@ -114,7 +114,7 @@ async def test_a_blocked_row_is_seen_retried_and_discarded_from_another_process(
         async with database.reading() as connection:
             assert await BlockedRows().list(connection) == []
             assert [lease.slot for lease in await SlotLeases().list(connection)] == [0]
-    assert numbers_of(await committed(transport, topic), "a") == [2]
+    assert numbers_of(await committed(transport, topic, 1), "a") == [2]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -134,11 +134,11 @@ async def test_open_transactions_of_others_stall_nothing(
             async with relaying(relay(database, transport)):
                 await add(database, [row(topic, number) for number in range(100)])
                 await until(lambda: is_empty(database), 5)
-                assert numbers_of(await committed(transport, topic), "k") == list(range(100))
+                assert numbers_of(await committed(transport, topic, 100), "k") == list(range(100))
         async with relaying(relay(database, transport)):
             # Its number is the lowest of all: a reader that remembers how far it has come would never see it.
             await until(lambda: is_empty(database), 5)
-        assert numbers_of(await committed(transport, topic), "late") == [1]
+        assert numbers_of(await committed(transport, topic, 101), "late") == [1]
     finally:
         await stranger.close()
         await neighbour.close()

@@ -11,17 +11,25 @@ from confluent_kafka import Consumer
 from eventbus.testing.contracts.transport import begun, nothing_in_flight, outgoing, records_of
 from eventbus.transport import KafkaTransport, RecordConsumer, TopicPartition
 from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.logs import Log
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+def embedded_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """Of this module: as quick with its members as the cluster is."""
     quick = ("--set", "group.consumer.heartbeat.interval.ms=200", "--set", "group.consumer.session.timeout.ms=3000")
     with running_broker(tmp_path_factory.mktemp("protocol") / "broker", *quick) as broker:
         yield broker
 
 
 @pytest.fixture
-async def transport(log: BrokerProcess) -> AsyncIterator[KafkaTransport]:
+def group() -> str:
+    """A group of the test's own."""
+    return f"group-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def transport(log: Log) -> AsyncIterator[KafkaTransport]:
     transport = KafkaTransport(log.bootstrap, group_protocol="consumer")
     await transport.start()
     yield transport
@@ -36,13 +44,15 @@ async def topic(transport: KafkaTransport) -> str:
 
 
 @pytest.mark.anyio
-async def test_members_share_the_partitions_and_read_each_record_once(transport: KafkaTransport, topic: str) -> None:
+async def test_members_share_the_partitions_and_read_each_record_once(
+    transport: KafkaTransport, topic: str, group: str
+) -> None:
     """The second gets some, the first goes on with the rest, and takes everything back."""
     producer = transport.producer()
-    first = transport.consumer("g", [topic], instance_id=None, revoked=nothing_in_flight)
+    first = transport.consumer(group, [topic], instance_id=None, revoked=nothing_in_flight)
     everything = await begun(first)
     assert len(everything) == 4
-    second = transport.consumer("g", [topic], instance_id=None, revoked=nothing_in_flight)
+    second = transport.consumer(group, [topic], instance_id=None, revoked=nothing_in_flight)
     shares: dict[str, frozenset[TopicPartition]] = {"first": everything}
 
     async def follow(name: str, member: RecordConsumer) -> None:
@@ -87,22 +97,22 @@ async def test_members_share_the_partitions_and_read_each_record_once(transport:
 
 @pytest.mark.anyio
 async def test_a_name_that_a_killed_predecessor_still_has_is_waited_for(
-    log: BrokerProcess, transport: KafkaTransport, topic: str, caplog: pytest.LogCaptureFixture
+    log: Log, transport: KafkaTransport, topic: str, group: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """UNRELEASED_INSTANCE_ID is fatal to the client: it is made anew until the name is free, and nothing ends."""
-    options = {"bootstrap.servers": log.bootstrap, "group.id": "h", "group.instance.id": "one"}
+    options = {"bootstrap.servers": log.bootstrap, "group.id": group, "group.instance.id": "one"}
     predecessor = Consumer({**options, "group.protocol": "consumer", "auto.offset.reset": "earliest"})
     predecessor.subscribe([topic])
     while not predecessor.assignment():
         predecessor.poll(0.1)
     producer = transport.producer()
     await producer.publish(outgoing(topic, range(3)))
-    member = transport.consumer("h", [topic], instance_id="one", revoked=nothing_in_flight)
+    member = transport.consumer(group, [topic], instance_id="one", revoked=nothing_in_flight)
     with caplog.at_level(logging.WARNING, "eventbus.transport"):
         for _ in range(3):
             assert (await member.receive(records=False)).assigned is None
     assert [record.message for record in caplog.records] == [
-        "consumer h: instance 'one' is another process's until its session ends; waiting for it"
+        f"consumer {group}: instance 'one' is another process's until its session ends; waiting for it"
     ]
     predecessor.close()
     assert len(await begun(member)) == 4
