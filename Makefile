@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt samples/order-service/pyproject.toml sa
 		--editable '.[dev]' --editable samples/order-service --editable samples/payment-service
 	@touch $(READY)
 
-demo: $(READY) ## Play the main job: two services, 500 orders, a kill -9, a rebuild, a check of every event (KEEP=1 leaves it running)
+demo: $(READY) ## Play the main job: two services, 500 orders, a kill -9, a rebuild, a check of every event (KEEP=1 leaves it running; BROKER=kafka DATABASE=postgresql)
 	@$(BIN)/python -m samples.demo
 
 test: $(READY) ## Run the tests that need nothing but Python

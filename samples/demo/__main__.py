@@ -1,6 +1,7 @@
 """`make demo`: the main job, with real processes and real HTTP. Exit code 0 when nothing was lost or doubled."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from types import FrameType
 
@@ -28,13 +29,14 @@ from rich.progress import (
 
 from samples.demo.checker import read_rows
 from samples.demo.ledger import FINAL, Entry, Ledger, OrderRequest, order_requests
-from samples.demo.processes import DemoFailed, Service, refuse_taken_ports
+from samples.demo.place import SERVICES, Place, find_place
+from samples.demo.processes import DemoFailed, Instances, refuse_taken_ports
 
 ORDERS = 500
 POSTERS = 8
 ORDERS_A_SECOND_DURING_REBUILD = 10
 HANDLES_AGAIN_WITHIN_SECONDS = 3.0
-SETTLES_WITHIN_SECONDS = 60.0
+SETTLES_WITHIN_SECONDS = 120.0
 
 console = Console()
 
@@ -42,18 +44,24 @@ console = Console()
 class Demo:
     """One run in one directory: the services, the orders posted so far and what was seen of them."""
 
-    def __init__(self, directory: Path, order_port: int, payment_port: int) -> None:
+    def __init__(self, directory: Path, place: Place, order_port: int, payment_port: int) -> None:
         self.directory = directory
-        self.environment = {"EVENTBUS_BROKER_URL": f"embedded:{directory}", "PYTHONUNBUFFERED": "1"}
-        self.orders = Service(
-            "order-service", "order_service", order_port, self.environment, directory / "order-service.log"
-        )
-        self.payments = Service(
-            "payment-service", "payment_service", payment_port, self.environment, directory / "payment-service.log"
+        self.place = place
+        self.orders, self.payments = (
+            Instances(
+                name,
+                module,
+                port,
+                place.instances,
+                {**place.settings[name], "PYTHONUNBUFFERED": "1"},
+                directory,
+            )
+            for (name, module), port in zip(SERVICES.items(), (order_port, payment_port), strict=True)
         )
         self.ledger = Ledger()
         self._requests = order_requests(seed=20)
-        self._http = httpx.Client(base_url=self.orders.url, timeout=30)
+        self._http = [httpx.Client(base_url=each.url, timeout=30) for each in self.orders.all]
+        self._turns = cycle(self._http)
 
     def start(self) -> None:
         self.orders.start()
@@ -62,7 +70,7 @@ class Demo:
         self.payments.await_ready()
 
     def place_orders(self, count: int) -> None:
-        """Posts over HTTP; half-way the payment service is killed and started again."""
+        """Posts over HTTP, to each instance in turn; half-way one of the payment service is killed."""
         requests = list(islice(self._requests, count))
         kill_at = count // 2
         killer: threading.Thread | None = None
@@ -73,16 +81,20 @@ class Demo:
                 progress.update(posting, completed=number)
                 progress.update(settling, completed=len(self.ledger.orders) - self.ledger.unsettled)
                 if number == kill_at:
-                    killer = threading.Thread(target=self._kill_and_restart_payments, args=(progress,))
+                    kill = self._kill_and_restart_payments if self.place.instances == 1 else self._kill_one_of_payments
+                    killer = threading.Thread(target=kill, args=(progress,))
                     killer.start()
             self._await_settled(progress, settling)
             if killer is not None:
                 killer.join()
+        if self.place.instances > 1:
+            self._bring_back()
+            return
         took = self.ledger.back_at - self._restarted_at
         if self.ledger.back_at == 0 or took > HANDLES_AGAIN_WITHIN_SECONDS:
             raise DemoFailed(
                 f"the payment service did not handle events within {HANDLES_AGAIN_WITHIN_SECONDS:g} s of its restart: "
-                + (f"it took {took:.1f} s" if self.ledger.back_at else self.payments.last_lines())
+                + (f"it took {took:.1f} s" if self.ledger.back_at else self.payments.first.last_lines())
             )
 
     def rebuild_under_load(self) -> None:
@@ -102,7 +114,7 @@ class Demo:
                     *(sys.executable, "-m", "eventbus.cli", "projections", "rebuild", "order_summaries"),
                     *("--app", "order_service.service:app"),
                 ],
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.place.settings[self.orders.name]},
                 check=False,
             )
             time.sleep(1)
@@ -121,17 +133,18 @@ class Demo:
         return subprocess.run(
             [
                 *(sys.executable, "-m", "samples.demo.checker", "--broker", address, "--ledger", str(ledger)),
-                *("--orders", f"{self.orders.url}/orders", "--payments", f"{self.payments.url}/payments"),
+                *("--orders", f"{self.orders.first.url}/orders"),
+                *("--payments", f"{self.payments.first.url}/payments"),
             ],
             check=False,
         ).returncode
 
     def broker_address(self) -> str:
-        status = httpx.get(f"{self.orders.url}/status", timeout=10).raise_for_status().json()
+        status = httpx.get(f"{self.orders.first.url}/status", timeout=10).raise_for_status().json()
         return str(status["broker"])
 
     def stop(self) -> None:
-        codes = {service.name: service.stop() for service in (self.orders, self.payments)}
+        codes = {service.name: service.stop() for service in (*self.orders.all, *self.payments.all)}
         wrong = {name: code for name, code in codes.items() if code != 0}
         if wrong:
             raise DemoFailed(f"a clean stop ends with code 0: {wrong}")
@@ -142,18 +155,18 @@ class Demo:
 
     def _post(self, request: OrderRequest) -> None:
         posted_at = time.time()
-        self._http.post("/orders", json=request).raise_for_status()
+        next(self._turns).post("/orders", json=request).raise_for_status()
         self.ledger.orders[request["order_id"]] = Entry(posted_at)
 
     def _kill_and_restart_payments(self, progress: Progress) -> None:
         self.ledger.killed_at = time.time()
-        self.payments.kill()
+        self.payments.first.kill()
         progress.console.print("  payment-service killed (SIGKILL), starting it again")
         self._restarted_at = time.time()
-        self.payments.start()
+        self.payments.first.start()
         while time.time() < self._restarted_at + 20:
             try:
-                status = httpx.get(f"{self.payments.url}/status", timeout=5).json()
+                status = httpx.get(f"{self.payments.first.url}/status", timeout=5).json()
             except httpx.TransportError:
                 time.sleep(0.02)
                 continue
@@ -163,6 +176,21 @@ class Demo:
                 progress.console.print(f"  payment-service handles events again, {took:.1f} s after its start")
                 return
             time.sleep(0.02)
+
+    def _kill_one_of_payments(self, progress: Progress) -> None:
+        """The others take over its partitions and its slots of the outbox."""
+        killed = self.payments.all[-1]
+        self.ledger.killed_at = time.time()
+        killed.kill()
+        progress.console.print(f"  {killed.name} killed (SIGKILL); the others go on without it")
+
+    def _bring_back(self) -> None:
+        """All orders have been settled without it: it comes back for what follows."""
+        after = [entry for entry in self.ledger.orders.values() if (entry.settled_at or 0) >= self.ledger.killed_at]
+        longest = max((entry.settled_at or 0) - entry.posted_at for entry in after)
+        console.print(f"  every order was settled without it; around the kill one waited {longest:.1f} s, the longest")
+        self.payments.all[-1].start()
+        self.payments.all[-1].await_ready()
 
     def _await_settled(self, progress: Progress | None, task: TaskID | None) -> None:
         deadline = time.monotonic() + SETTLES_WITHIN_SECONDS
@@ -182,7 +210,7 @@ class Demo:
 
         def watch() -> None:
             while not stop.wait(0.1):
-                rows = read_rows(f"{self.orders.url}/orders")
+                rows = read_rows(f"{self.orders.first.url}/orders")
                 seen_at = time.time()
                 for order_id, row in rows.items():
                     entry = self.ledger.orders.get(order_id)
@@ -215,16 +243,20 @@ def play() -> int:
     refuse_taken_ports({"ORDER_PORT": order_port, "PAYMENT_PORT": payment_port})
     directory = Path(".demo").resolve() / time.strftime("%Y%m%d-%H%M%S")
     directory.mkdir(parents=True)
-    demo = Demo(directory, order_port, payment_port)
+    place = find_place(directory)
+    demo = Demo(directory, place, order_port, payment_port)
     keep = os.environ.get("KEEP") == "1"
     started = time.monotonic()
     finished = False
     try:
-        console.rule("Two services over one log")
+        times = "" if place.instances == 1 else f", {place.instances} instances of each"
+        console.rule(f"Two services over one log{times}")
         demo.start()
-        console.print(f"  order-service   {demo.orders.url}\n  payment-service {demo.payments.url}")
+        for service in (demo.orders, demo.payments):
+            console.print(f"  {service.name:<15} " + " ".join(each.url for each in service.all))
         console.print(f"  broker          {demo.broker_address()}\n  data and logs   {directory}")
-        console.rule(f"{ORDERS} orders, the payment service killed half-way")
+        victim = "the payment service" if place.instances == 1 else "an instance of the payment service"
+        console.rule(f"{ORDERS} orders, {victim} killed half-way")
         demo.place_orders(ORDERS)
         console.rule(
             f"The read model rebuilt beside the live one, {ORDERS_A_SECOND_DURING_REBUILD} orders a second arriving"
@@ -233,10 +265,13 @@ def play() -> int:
         console.rule("The checker")
         faults = demo.check()
         if keep:
-            console.print(f"\nStill running: {demo.orders.url}/docs and {demo.payments.url}/docs")
-            console.print(f"Stop them with: kill {demo.orders.pid} {demo.payments.pid}")
+            console.print(f"\nStill running: {demo.orders.first.url}/docs and {demo.payments.first.url}/docs")
+            pids = " ".join(str(each.pid) for each in (*demo.orders.all, *demo.payments.all))
+            end = f"; {shlex.join(place.end_command())}" if place.servers else ""
+            console.print(f"Stop them with: kill {pids}{end}")
         else:
             demo.stop()
+            place.close()
         finished = True
         console.print(f"The demo took {time.monotonic() - started:.0f} s.")
         if faults == 0 and not keep:
@@ -245,6 +280,7 @@ def play() -> int:
     finally:
         if not finished:
             demo.kill()
+            place.close()
 
 
 def _port(variable: str, default: int) -> int:

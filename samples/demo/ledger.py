@@ -42,7 +42,8 @@ class Ledger:
 
     @property
     def unsettled(self) -> int:
-        return sum(entry.settled_at is None for entry in self.orders.values())
+        # Copied in one step: orders are added by other threads.
+        return sum(entry.settled_at is None for entry in tuple(self.orders.values()))
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))

@@ -80,6 +80,44 @@ class Service:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:]) if self.log.exists() else ""
 
 
+class Instances:
+    """The processes of one service, which share log and database. The first listens on *port*, the others anywhere."""
+
+    def __init__(
+        self, name: str, module: str, port: int, count: int, environment: Mapping[str, str], directory: Path
+    ) -> None:
+        self.name = name
+        ports = [port, *(_free_port() for _ in range(count - 1))]
+        names = [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
+        self.all = [
+            Service(own_name, module, own_port, environment, directory / f"{own_name}.log")
+            for own_name, own_port in zip(names, ports, strict=True)
+        ]
+
+    @property
+    def first(self) -> Service:
+        return self.all[0]
+
+    def start(self) -> None:
+        for each in self.all:
+            each.start()
+
+    def await_ready(self) -> None:
+        """Returns when all answer over HTTP."""
+        for each in self.all:
+            each.await_ready()
+
+    def kill(self) -> None:
+        for each in self.all:
+            each.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def refuse_taken_ports(ports: Mapping[str, int]) -> None:
     """Raises DemoFailed, naming the variable to change, when a port is taken or asked for twice."""
     asked: dict[int, str] = {}
