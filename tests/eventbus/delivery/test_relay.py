@@ -67,7 +67,7 @@ async def relaying(subject: Relay) -> AsyncIterator[None]:
         await subject.stop()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     with anyio.fail_after(seconds):
         while not await condition():
             await asyncio.sleep(0.02)
