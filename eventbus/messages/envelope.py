@@ -13,7 +13,7 @@ Headers (UTF-8 text)
     ce_stream           the event's stream, `Order-o-1`; ce_streamversion its place there, counted from 1
     ce_correlationid    the same for everything that one request has led to
     ce_causationid      the id of what led to this one: the message that was handled, or a publish outside of any
-    traceparent         W3C Trace Context
+    traceparent         W3C Trace Context; where it is missing, CloudEvents' ce_traceparent is read
 Value                   the message alone; never null, which would be a tombstone
 Source                  CloudEvents Kafka protocol binding 1.0.2, section 3.2; docs/reference/messages.md
 """
@@ -100,7 +100,7 @@ class Envelope:
                 None if stream_version is None else int(stream_version),
                 _optional(found, "ce_correlationid"),
                 _optional(found, "ce_causationid"),
-                _optional(found, "traceparent"),
+                _optional(found, "traceparent") or _optional(found, "ce_traceparent"),
             )
         except (UnicodeDecodeError, ValueError) as error:
             raise UndecodableMessage(f"a header cannot be read: {error}") from error
@@ -124,7 +124,8 @@ def _time(headers: dict[str, bytes | None], record_time: datetime | None) -> dat
         if record_time is None:
             raise UndecodableMessage("the header ce_time is missing, and the record has no timestamp either")
         return record_time
-    time = datetime.fromisoformat(text.decode())
+    # RFC 3339 allows small letters, which fromisoformat does not know.
+    time = datetime.fromisoformat(text.decode().upper())
     if time.tzinfo is None:
         raise UndecodableMessage(f"the header ce_time is {text.decode()!r}: RFC 3339 requires an offset, such as Z")
     return time

@@ -203,7 +203,7 @@ class EventStore:
             if not found or found[0] is None:
                 continue
             stream, first = found[0]
-            expected = append.expected_version
+            expected = 0 if append.expected_version is Expect.NONE else append.expected_version
             at_its_place = not isinstance(expected, int) or first == expected + 1
             following = [(append.stream, version) for version in range(first, first + len(found))]
             if at_its_place and found == following:

@@ -90,6 +90,21 @@ class EventStoreReadingContract:
                 await event_store.append(connection, [append("Order-1", 0, stored(id="a"), stored(id="b"))])
             assert len(await event_store.load(connection, "Order-1")) == 1
 
+    async def test_a_part_of_an_append_is_a_repeat_at_its_own_place_only(
+        self, database: Database, event_store: EventStore
+    ) -> None:
+        """A writer that cuts its events otherwise when it tries again is answered; one that is elsewhere is not."""
+        a, b, c = (stored(number, id=name) for number, name in enumerate("abc"))
+        async with database.transaction() as connection:
+            await event_store.append(connection, [append("Order-1", 0, a, b, c)])
+            for repeat, version in ((append("Order-1", 0, a, b), 2), (append("Order-1", 1, b, c), 3)):
+                answer = await event_store.append(connection, [repeat])
+                assert answer == [Appended("Order-1", version, is_repeat=True)]
+            for elsewhere in (append("Order-1", 0, b), append("Order-1", 0, a, c), at(Expect.NONE, b)):
+                with pytest.raises(ConcurrencyConflict):
+                    await event_store.append(connection, [elsewhere])
+            assert [event.version for event in await event_store.load(connection, "Order-1")] == [1, 2, 3]
+
     async def test_an_append_of_nothing_is_refused(self, database: Database, event_store: EventStore) -> None:
         """It would neither write nor check."""
         async with database.transaction() as connection:

@@ -88,6 +88,37 @@ def test_the_cloudevents_package_reads_our_headers() -> None:
     assert event.get_data() == {"total": "5"}
 
 
+@given(
+    text.filter(lambda given: given.isprintable()),
+    st.sampled_from(["50 %", "%41", '"', "a=b&c", "Ö/ü €", "😀", "a,b;c"]),
+)
+def test_special_characters_travel_as_they_are(given_text: str, special: str) -> None:
+    """The Kafka binding's headers are UTF-8; percent-encoding is the HTTP binding's alone. Asked both ways."""
+    subject = given_text + special
+    ours = Envelope("e", "T", 1, f"/{special}", TIME, subject, correlation_id=special)
+    event = from_kafka_event(KafkaMessage(headers=dict(ours.headers()), key=None, value=b"{}"))
+    assert isinstance(event, CloudEvent)
+    assert (event.get_subject(), event.get_source()) == (subject, f"/{special}")
+    assert event.get_extension("correlationid") == special
+    back = Envelope.from_headers(list(to_binary_event(event).headers.items()))
+    assert (back.subject, back.source, back.correlation_id) == (subject, f"/{special}", special)
+
+
+def test_every_extension_has_a_name_that_cloudevents_allows() -> None:
+    """Small letters and digits, at most twenty; the trace is W3C's header, and that of CloudEvents is read, too."""
+    names = [name.removeprefix("ce_") for name, _ in FULL.headers() if name.startswith("ce_")]
+    assert all(name.isalnum() and name.islower() and name.isascii() and len(name) <= 20 for name in names)
+    headers = [(name.replace("traceparent", "ce_traceparent"), value) for name, value in FULL.headers()]
+    assert Envelope.from_headers(headers) == FULL
+
+
+@pytest.mark.parametrize("written", ["2026-03-01t12:30:15.25z", "2026-03-01T12:30:15.250000999Z"])
+def test_a_time_may_be_written_in_every_way_of_rfc_3339(written: str) -> None:
+    """Small letters, and more digits than a datetime has."""
+    headers = {**dict(FULL.headers()), "ce_time": written.encode()}
+    assert Envelope.from_headers(headers.items()).time == TIME
+
+
 def test_we_read_what_the_cloudevents_package_writes() -> None:
     """A service in another framework may send without knowing of us."""
     attributes = {"id": "x", "source": "/billing", "type": "com.example.paid", "specversion": "1.0", "time": TIME}

@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from sqlalchemy import create_engine, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, create_engine, make_url, select, text
+from sqlalchemy.event import listen
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from eventbus.database import Database, Outbox
@@ -64,6 +65,62 @@ def test_outside_of_an_asynchronous_transaction_it_is_refused_too() -> None:
     """At the call, also when nobody awaits it."""
     with pytest.raises(RuntimeError, match=r"Shipped.*session\.begin"):
         EventOutbox("shop").add(AsyncSession(), Shipped(number=1), topic="orders", key=None)
+
+
+@on_sqlite
+async def test_in_autocommit_a_connection_is_outside_of_a_transaction(database: Database) -> None:
+    """SQLAlchemy speaks of a transaction there, but each statement is committed alone; nothing is left behind."""
+    engine = create_engine(f"sqlite:///{database.name}", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection, Session(engine) as session:
+        for one in (connection, session):
+            one.execute(select(1))
+            assert one.in_transaction()
+            with pytest.raises(RuntimeError, match="not in autocommit"):
+                EventOutbox("shop").add(one, Shipped(number=1), topic="orders", key=None)
+    engine.dispose()
+    assert await rows_in(database) == 0
+
+
+@on_sqlite
+async def test_whoever_says_begin_to_sqlite_is_inside_of_a_transaction(database: Database) -> None:
+    """SQLAlchemy's recipe for transactions that begin at once: to the driver it looks like autocommit."""
+    engine = create_engine(f"sqlite:///{database.name}", connect_args={"isolation_level": None})
+
+    def say_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    listen(engine, "begin", say_begin)
+    with Session(engine) as session, session.begin():
+        EventOutbox("shop").add(session, Shipped(number=1), topic="orders", key=None)
+        session.rollback()
+    assert await rows_in(database) == 0
+    with Session(engine) as session, session.begin():
+        EventOutbox("shop").add(session, Shipped(number=1), topic="orders", key=None)
+    engine.dispose()
+    assert await rows_in(database) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_an_asynchronous_session_in_autocommit_is_refused_too(database: Database, database_url: str) -> None:
+    """On PostgreSQL, with the caller's own engine; without autocommit the same engine will do."""
+    url = make_url(database_url).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(url)
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with AsyncSession(alone) as session, alone.connect() as connection:
+        for one in (session, connection):
+            await one.execute(select(1))
+            with pytest.raises(RuntimeError, match="not in autocommit"):
+                await EventOutbox("shop").add(one, Shipped(number=1), topic="orders", key=None)
+    assert await rows_in(database) == 0
+    async with AsyncSession(engine) as session, session.begin():
+        await EventOutbox("shop").add(session, Shipped(number=1), topic="orders", key=None)
+    await engine.dispose()
+    assert await rows_in(database) == 1
+
+
+async def rows_in(database: Database) -> int:
+    async with database.reading() as connection:
+        return (await Outbox().status(connection)).rows
 
 
 async def test_change_data_capture_finds_debezium_s_columns(database: Database) -> None:
