@@ -1,4 +1,5 @@
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers.logs import embedded_log, empty_log_url, kafka_cluster, log, log_kind, service_settings
 from tests.servers.postgres import empty_postgres_url, postgres, postgres_url
@@ -15,6 +16,10 @@ __all__ = [
     "postgres_url",
     "service_settings",
 ]
+
+# A loaded machine is slow at everything: how long an example takes says nothing about the code.
+settings.register_profile("loaded machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded machine")
 
 
 @pytest.fixture
