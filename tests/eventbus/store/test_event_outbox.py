@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import Connection, create_engine, make_url, select, text
 from sqlalchemy.event import listen
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from eventbus.database import Database, Outbox
@@ -72,7 +72,8 @@ async def test_in_autocommit_a_connection_is_outside_of_a_transaction(database: 
     """SQLAlchemy speaks of a transaction there, but each statement is committed alone; nothing is left behind."""
     engine = create_engine(f"sqlite:///{database.name}", isolation_level="AUTOCOMMIT")
     with engine.connect() as connection, Session(engine) as session:
-        for one in (connection, session):
+        both: tuple[Connection | Session, ...] = (connection, session)
+        for one in both:
             one.execute(select(1))
             assert one.in_transaction()
             with pytest.raises(RuntimeError, match="not in autocommit"):
@@ -107,7 +108,8 @@ async def test_an_asynchronous_session_in_autocommit_is_refused_too(database: Da
     engine = create_async_engine(url)
     alone = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with AsyncSession(alone) as session, alone.connect() as connection:
-        for one in (session, connection):
+        both: tuple[AsyncSession | AsyncConnection, ...] = (session, connection)
+        for one in both:
             await one.execute(select(1))
             with pytest.raises(RuntimeError, match="not in autocommit"):
                 await EventOutbox("shop").add(one, Shipped(number=1), topic="orders", key=None)
