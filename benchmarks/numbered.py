@@ -9,11 +9,12 @@ the client waits for a second when its queue is full), the same for every server
 import random
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -32,16 +33,36 @@ def topic(
 ) -> Iterator[str]:
     """A topic of its own, which is deleted with the block."""
     name = name or f"bench-{uuid4().hex[:10]}"
-    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(settings or {}))
-    for future in admin.create_topics([new], request_timeout=60).values():
-        future.result()
+    _administer(address, lambda admin: admin.create_topics([new], request_timeout=60), KafkaError.TOPIC_ALREADY_EXISTS)
     try:
-        _wait_for_leaders(admin, name, partitions)
+        _wait_for_leaders(AdminClient({"bootstrap.servers": address, "log_level": 0}), name, partitions)
         yield name
     finally:
-        for future in admin.delete_topics([name], request_timeout=60).values():
-            future.result()
+        _administer(
+            address, lambda admin: admin.delete_topics([name], request_timeout=60), KafkaError.UNKNOWN_TOPIC_OR_PART
+        )
+
+
+def _administer(address: str, ask: Callable[[AdminClient], Mapping[str, "Future[None]"]], done_before: int) -> None:
+    """
+    Asks, and asks again where librdkafka itself has given up: it does so when it exchanges its handle of a broker while
+    a request is under way. What was done the first time is then answered with *done_before*.
+    """
+    for attempt in range(4):
+        try:
+            admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+            for future in ask(admin).values():
+                future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if attempt and code == done_before:
+                return
+            if attempt == 3 or code >= 0:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def _wait_for_leaders(admin: AdminClient, name: str, partitions: int) -> None:

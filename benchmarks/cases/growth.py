@@ -14,7 +14,7 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 
-from benchmarks import numbered
+from benchmarks import delivery, numbered
 from benchmarks.broker_cold_reads import READER, tail
 from benchmarks.case import Case, Contestant, Doing, Figures, Measure, Mode
 from benchmarks.cases.framework import own, programs
@@ -106,6 +106,17 @@ def _own(module: str, variants: Sequence[tuple[str, dict[str, object]]], room: R
         yield found
 
 
+@contextmanager
+def _parked(room: Room) -> Iterator[Sequence[Contestant]]:
+    """The topic of payments is the first program's to fill, and deleted with the case."""
+    variants = [(label, {**more, "what": "parked"}) for label, more in _BOTH_KINDS]
+    with (
+        numbered.topic(room.broker.address, delivery.PARTITIONS, name=delivery.TOPIC),
+        _own("eventbus_growth", variants, room) as found,
+    ):
+        yield found
+
+
 _BOTH_KINDS: Final = (("eventbus, SQLite", {"kind": "sqlite"}), ("eventbus, PostgreSQL", {"kind": "postgresql"}))
 
 
@@ -183,7 +194,7 @@ CASES: Final = (
         "handling-over-parked",
         "Events handled while so many are parked",
         Measure("rate", "events/s", more_is_better=True),
-        partial(_own, "eventbus_growth", [(label, {**more, "what": "parked"}) for label, more in _BOTH_KINDS]),
+        _parked,
         "parked events",
         "A batch asks once which of its keys are parked, by the keys: flat. Down would be a look at what is parked.",
         "eventbus, SQLite",

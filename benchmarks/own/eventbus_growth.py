@@ -168,7 +168,6 @@ async def _parked(given: Mapping[str, Any], answers: answering.Answers) -> None:
     await Migrations(database).upgrade()
     transport = KafkaTransport(given["address"])
     await transport.start()
-    await transport.ensure_topics({delivery.TOPIC: delivery.PARTITIONS})
     described = (await transport.describe([delivery.TOPIC])).topics[delivery.TOPIC]
     there = sum(partition.end for partition in described.partitions)
     if not there:
