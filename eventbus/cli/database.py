@@ -15,7 +15,8 @@ def upgrade(
     """
     Bring the tables to what this version needs; a database that has none gets them.
 
-    Safe beside running services and other upgrades. A service never changes an existing schema by itself.
+    Stop the service's processes first: they would work on tables that are not theirs any more. Safe beside other
+    upgrades. A service never changes an existing schema by itself.
     """
     import anyio
 
