@@ -35,7 +35,8 @@ from samples.demo.processes import DemoFailed, Instances, refuse_taken_ports
 ORDERS = 500
 POSTERS = 8
 ORDERS_A_SECOND_DURING_REBUILD = 10
-HANDLES_AGAIN_WITHIN_SECONDS = 3.0
+# It takes one to three seconds, most of them imports; how slow the machine is at the moment is not the demo's to judge.
+HANDLES_AGAIN_WITHIN_SECONDS = 30.0
 SETTLES_WITHIN_SECONDS = 120.0
 
 console = Console()

@@ -94,6 +94,6 @@ class DatabaseContract:
             assert found % 3 == 0, "a part of a transaction was committed"
             assert found - committed in {0, 3}
             committed = found
-            with anyio.fail_after(5):
+            with anyio.fail_after(30):
                 async with numbers.transaction() as connection:
                     assert await connection.scalar(text("SELECT count(*) FROM numbers")) == found

@@ -150,7 +150,7 @@ class TransactionalProducerAbsenceContract(_AbsenceContract):
         log.kill()
         with anyio.move_on_after(0.3):
             await producer.publish(outgoing(topic, [1]))
-        with anyio.fail_after(4):
+        with anyio.fail_after(30):
             await producer.aclose()
         log.start()
         successor = transport.transactional_producer(transactional_id)

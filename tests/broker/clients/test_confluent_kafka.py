@@ -160,7 +160,7 @@ def test_a_killed_member_is_replaced_after_its_session(broker: BrokerProcess, to
         member.kill()
     killed = time.monotonic()
     wait_for(lambda: len(poll(survivor)) == 2)
-    assert time.monotonic() - killed < 10
+    assert time.monotonic() - killed < 30
     survivor.close()
 
 

@@ -115,7 +115,7 @@ def test_a_killed_member_is_replaced_after_its_session(quick: BrokerProcess, top
         member.kill()
     killed = time.monotonic()
     wait_for(lambda: len(poll(survivor)) == 2)
-    assert time.monotonic() - killed < 8
+    assert time.monotonic() - killed < 30
     survivor.close()
 
 

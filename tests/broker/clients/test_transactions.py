@@ -247,8 +247,8 @@ def test_a_transaction_that_its_producer_left_is_aborted_by_its_timeout(tmp_path
         write(transactional(broker, "other"), "t", b"behind")
         assert read(broker, "t") == []
         began = time.monotonic()
-        assert read(broker, "t", until=lambda values: values == [b"behind"], seconds=10) == [b"behind"]
-        assert time.monotonic() - began < 6
+        assert read(broker, "t", until=lambda values: values == [b"behind"], seconds=40) == [b"behind"]
+        assert time.monotonic() - began < 30
 
 
 def test_a_commit_on_a_topic_that_syncs_before_it_acknowledges(broker: BrokerProcess, topic: str) -> None:

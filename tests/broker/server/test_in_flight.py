@@ -134,7 +134,7 @@ def test_unsent_answers_stop_only_those_who_do_not_read_theirs(tmp_path: Path) -
         began = time.monotonic()
         for _ in range(50):
             other.ask(MetadataRequest(topics=None), MetadataResponse, 12)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         late.socket.settimeout(10)
         for _ in range(min(sent, 1000)):
             late.receive_frame()

@@ -150,11 +150,11 @@ def test_a_fetch_above_the_limit_is_answered_at_once_and_told_to_wait(small: Bro
     """The one that waits is woken as ever."""
     create(client, "t")
     with RawClient(small.host, small.port) as waiting:
-        waiting.send(fetch_request("t", 0, max_wait_ms=8_000), 12)
+        waiting.send(fetch_request("t", 0, max_wait_ms=30_000), 12)
         time.sleep(0.2)
         began = time.monotonic()
-        refused = client.ask(fetch_request("t", 0, max_wait_ms=8_000), FetchResponse, 12)
-        assert time.monotonic() - began < 4
+        refused = client.ask(fetch_request("t", 0, max_wait_ms=30_000), FetchResponse, 12)
+        assert time.monotonic() - began < 15
         assert refused.throttle_time_ms == 1_000
         assert refused.error_code == refused.responses[0].partitions[0].error_code == ErrorCode.NONE
         produce(client, "t", b"value")

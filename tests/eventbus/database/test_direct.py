@@ -109,7 +109,7 @@ async def test_a_server_that_was_started_again_is_connected_to_again(
                 await database.read(statements("SELECT 1"))
     finally:
         postgres.start()
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while True:
             try:
                 assert await database.read(statements("SELECT 1")) == 1

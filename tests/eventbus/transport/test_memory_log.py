@@ -56,7 +56,7 @@ async def test_a_topic_that_is_made_later_is_assigned() -> None:
     consumer = transport.consumer("shop", ["orders"], instance_id=None, revoked=nothing_in_flight)
     assert (await consumer.receive(records=False)).assigned is None
     await transport.ensure_topics({"orders": 2})
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         assert await begun(consumer) == {TopicPartition("orders", 0), TopicPartition("orders", 1)}
     await consumer.aclose()
 

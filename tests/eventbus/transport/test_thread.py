@@ -37,7 +37,7 @@ async def test_a_call_that_hangs_does_not_hold_the_close_for_ever() -> None:
     call = thread.submit(release.wait)
     began = time.monotonic()
     assert not await thread.aclose(seconds=0.1)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 20.0
     release.set()
     assert await call
     with pytest.raises(RuntimeError, match="closed"):
