@@ -158,6 +158,12 @@ class Settings(BaseSettings):
     database_wait_seconds: float = Field(default=5.0, gt=0, le=3600)
     """How long a transaction waits for a lock or a connection before the database counts as away."""
 
+    inbox_kept_seconds: float = Field(default=604_800.0, ge=60, le=315_360_000)
+    """
+    How long the inbox remembers what was handled, at least: longer than any publisher's relay can be kept between the
+    log's answer and its delete (its database away, or restored from a backup), since it publishes again after that.
+    """
+
     @field_validator("broker_url")
     @classmethod
     def _readable_broker_url(cls, url: str) -> str:

@@ -71,6 +71,7 @@ class Application:
         create_topics: bool | None = None,
         shutdown_seconds: float | None = None,
         database_wait_seconds: float | None = None,
+        inbox_kept_seconds: float | None = None,
     ) -> None:
         if (transport is not None and broker_url is not None) or (database is not None and database_url is not None):
             raise InvalidConfiguration(
@@ -89,6 +90,7 @@ class Application:
             create_topics=create_topics,
             shutdown_seconds=shutdown_seconds,
             database_wait_seconds=database_wait_seconds,
+            inbox_kept_seconds=inbox_kept_seconds,
         )
         self.clock: Clock = clock or SystemClock()
         self.counters = Counters()
@@ -140,6 +142,7 @@ class Application:
             partitions=partitions or self.settings.partitions,
             shutdown_seconds=shutdown_seconds or self.settings.shutdown_seconds,
             database_wait_seconds=self.settings.database_wait_seconds,
+            inbox_kept_seconds=self.settings.inbox_kept_seconds,
         )
 
     @property

@@ -22,7 +22,18 @@ from eventbus.bus import Buses, Model
 from eventbus.clock import Clock
 from eventbus.config import Settings
 from eventbus.database import Database, DeadLetters, Migrations, Outbox, OutboxStatus, Parking, SlotLeases
-from eventbus.delivery import Consumer, Drain, EventDelivery, Relay, RetryDelivery, retry_delays, say_order_is_given_up
+from eventbus.delivery import (
+    Consumer,
+    Drain,
+    EventDelivery,
+    InboxExpiry,
+    Relay,
+    RetryDelivery,
+    fenced_claims,
+    retry_delays,
+    retry_topic,
+    say_order_is_given_up,
+)
 from eventbus.errors import DatabaseUnavailable, SchemaOutdated
 from eventbus.handlers import HandlerDefinition
 from eventbus.observability import EVENTS_HANDLED, Count, Counters
@@ -150,6 +161,7 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
                     await tasks.start(consumer.run)
                 if service.drain is not None:
                     tasks.start_soon(service.drain.run)
+                    tasks.start_soon(_inbox_expiry(definition, connection).run)
                 service.problem = None
 
         service.problem = service.problem or "starting"
@@ -212,7 +224,8 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
             counters=definition.counters,
         )
         streamed = delivery if delivery.lanes > 1 else None
-        consumers.append(make(delivery, streamed=streamed, claimed=delivery.claimed))
+        fenced = partial(fenced_claims, definition.database)
+        consumers.append(make(delivery, streamed=streamed, fenced=fenced, claimed=delivery.claimed))
         consumers += [
             make(
                 RetryDelivery(
@@ -224,6 +237,7 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
                     definition.transactions,
                     counters=definition.counters,
                 ),
+                fenced=fenced,
                 partitions_max=_WAITING_PARTITIONS_MAX,
             )
             for delay in retry_delays(_event_handlers(definition))
@@ -253,6 +267,17 @@ def _drain(definition: Definition) -> Drain | None:
         definition.transactions,
         counters=definition.counters,
         shutdown_seconds=definition.settings.shutdown_seconds,
+    )
+
+
+def _inbox_expiry(definition: Definition, connection: Connection) -> InboxExpiry:
+    return InboxExpiry(
+        definition.name,
+        sorted(definition.model.handled_topics),
+        [retry_topic(definition.name, delay) for delay in retry_delays(_event_handlers(definition))],
+        definition.database,
+        connection.transport,
+        kept_seconds=definition.settings.inbox_kept_seconds,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
-from eventbus.cli import database, dead_letters, messages, migrate, outbox, projections, run, topics
+from eventbus.cli import consumers, database, dead_letters, messages, migrate, outbox, projections, run, topics
 from eventbus.errors import DefinitionError, EventBusError, InvalidConfiguration, SchemaOutdated
 
 FAILED: Final = 1
@@ -49,6 +49,7 @@ app.command("run", epilog=run.EXAMPLE)(run.run)
 app.command("migrate", epilog=migrate.EXAMPLE)(migrate.migrate)
 app.add_typer(projections.app, name="projections")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(consumers.app, name="consumers")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(topics.app, name="topics")
 app.add_typer(messages.app, name="messages")

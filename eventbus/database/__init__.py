@@ -9,6 +9,7 @@ from eventbus.database.direct import Direct, PostgresqlDriver
 from eventbus.database.engine import Database, Engine
 from eventbus.database.handler_starts import HandlerStarts
 from eventbus.database.inbox import CommandInbox, Inbox
+from eventbus.database.inbox_horizons import InboxHorizons, LogEnd
 from eventbus.database.leases import SlotLease, SlotLeases
 from eventbus.database.letter_retries import Failure, LetterRetries
 from eventbus.database.outbox import Outbox, OutboxRow, OutboxStatus, PublishedRow, SlotStatus
@@ -29,8 +30,10 @@ __all__ = [
     "Failure",
     "HandlerStarts",
     "Inbox",
+    "InboxHorizons",
     "LetterFilter",
     "LetterRetries",
+    "LogEnd",
     "LogPartition",
     "Migrations",
     "Outbox",

@@ -17,7 +17,7 @@ Source     decision 3
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import insert_into
@@ -129,6 +129,28 @@ class Checkpoints:
         if (await connection.execute(statement)).first() is None:
             raise CheckpointFenced(_fenced(checkpoint))
 
+    async def seek(self, connection: AsyncConnection, checkpoint: Checkpoint, next_offset: int) -> Checkpoint:
+        """
+        Put the consumer at *next_offset*, back or forth, under a new epoch: its owner is fenced, and claims there.
+        Waits as `claim` does. Raises CheckpointFenced when somebody has claimed the partition since *checkpoint* was
+        read; that its owner has advanced meanwhile is no matter.
+        """
+        place = _is(checkpoint.consumer, checkpoint.generation, checkpoint.log)
+        await connection.execute(select(checkpoints.c.epoch).where(place).with_for_update())
+        statement = (
+            update(checkpoints)
+            .where(
+                place,
+                checkpoints.c.epoch == checkpoint.epoch,
+                checkpoints.c.cluster_id == checkpoint.log.cluster_id,
+                checkpoints.c.topic_id == checkpoint.log.topic_id,
+            )
+            .values(epoch=checkpoint.epoch + 1, next_offset=next_offset, updated_at=datetime.now(UTC))
+        )
+        if (await connection.execute(statement)).rowcount != 1:
+            raise CheckpointFenced(_fenced(checkpoint))
+        return replace(checkpoint, epoch=checkpoint.epoch + 1, next_offset=next_offset)
+
     async def read(self, connection: AsyncConnection, consumer: str, generation: int) -> list[Checkpoint]:
         """All checkpoints of the consumer's generation, by topic and partition; nobody is fenced by reading."""
         statement = (
@@ -136,16 +158,24 @@ class Checkpoints:
             .where(checkpoints.c.consumer == consumer, checkpoints.c.generation == generation)
             .order_by(checkpoints.c.topic, checkpoints.c.partition)
         )
-        return [
-            Checkpoint(
-                row.consumer,
-                row.generation,
-                LogPartition(row.cluster_id, row.topic, row.topic_id, row.partition),
-                row.epoch,
-                row.next_offset,
-            )
-            for row in await connection.execute(statement)
-        ]
+        return [_checkpoint(row) for row in await connection.execute(statement)]
+
+    async def list(self, connection: AsyncConnection) -> list[Checkpoint]:
+        """All checkpoints of the database, by consumer, generation, topic and partition."""
+        statement = select(checkpoints).order_by(
+            checkpoints.c.consumer, checkpoints.c.generation, checkpoints.c.topic, checkpoints.c.partition
+        )
+        return [_checkpoint(row) for row in await connection.execute(statement)]
+
+
+def _checkpoint(row: Row[tuple[object, ...]]) -> Checkpoint:
+    return Checkpoint(
+        row.consumer,
+        row.generation,
+        LogPartition(row.cluster_id, row.topic, row.topic_id, row.partition),
+        row.epoch,
+        row.next_offset,
+    )
 
 
 def _is(consumer: str, generation: int, log: LogPartition) -> ColumnElement[bool]:

@@ -137,8 +137,17 @@ inbox: Final = Table(
     Column("message_id", Text, nullable=False),
     Column("handled_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("consumer", "message_id"),
+    Index("ix_eventbus_inbox_consumer_handled_at", "consumer", "handled_at"),
     sqlite_with_rowid=False,
     info={"doc": "Which messages a consumer has handled: a repeat is dropped."},
+)
+
+inbox_horizons: Final = Table(
+    "eventbus_inbox_horizons",
+    metadata,
+    Column("consumer", Text, primary_key=True, doc="as in eventbus_inbox"),
+    Column("expired_before", UtcTime, doc="what was handled before it may be forgotten; null: nothing is"),
+    info={"doc": "Up to when each consumer's inbox rows have expired. The row is the lock of who expires or seeks."},
 )
 
 commands: Final = Table(

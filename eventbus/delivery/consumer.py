@@ -7,8 +7,8 @@ Tasks
                     the group only
     the dispatcher  claims what was assigned, then begins a batch (or a stream) for each queue that is ready, as many
                     at a time as `partitions_max` says
-    the watch       compares the log's identity every few seconds: a topic that is deleted and made anew at once shows
-                    in nothing else
+    the watch       compares the log's identity and the checkpoints' epochs every few seconds: a topic that is deleted
+                    and made anew at once, a checkpoint that was moved where nothing arrives, show in nothing else
 Sharing     the group gives and takes partitions one by one: those that stay are worked on meanwhile
 Doubt       after a lost connection or an odd answer everything is claimed again before more is applied, after a fence
             that partition: the log's identity is compared, and reading begins at the checkpoint. What waited is dropped
@@ -56,6 +56,7 @@ class Consumer:
 
     instance_id       a static member's name; None: a dynamic member
     streamed          given: partitions are handed to its `stream`, and not batch by batch to the subscription's `apply`
+    fenced            given: says which of its claims others have taken over, or moved
     claimed           called after each assignment whose partitions have all been claimed
     batch_max         records of one transaction at most
     partitions_max    partitions that are worked on at the same time
@@ -69,6 +70,7 @@ class Consumer:
         subscription: Subscription[C],
         *,
         streamed: Streamed[C] | None = None,
+        fenced: Callable[[Sequence[C]], Awaitable[Sequence[C]]] | None = None,
         instance_id: str | None = None,
         claimed: Callable[[], None] | None = None,
         batch_max: int = 500,
@@ -80,6 +82,7 @@ class Consumer:
         # Every claim that it is given comes from itself, so its own kind of claim need not be known here.
         self._subscription = cast("Subscription[Claim]", subscription)
         self._streamed = cast("Streamed[Claim] | None", streamed)
+        self._fenced = cast("Callable[[Sequence[Claim]], Awaitable[Sequence[Claim]]] | None", fenced)
         self._instance_id = instance_id
         self._claimed = claimed
         self._batch_max = batch_max
@@ -340,15 +343,23 @@ class Consumer:
                 continue
             try:
                 log = await self._transport.describe(self._subscription.topics)
+                await self._doubt_fenced()
             except Exception as error:
-                # An absence is said by the transport, and what is more is met by the next claim.
-                _log.debug("consumer %s: the log could not be compared: %s", self._subscription.name, error)
+                # An absence is said by who waits for it, and what is more is met by the next claim.
+                _log.debug("consumer %s: log and checkpoints not compared: %s", self._subscription.name, error)
                 continue
             for queue in self._queues.values():
                 topic = log.topics.get(queue.partition.topic)
                 found = (log.cluster_id, None if topic is None else topic.topic_id)
                 if found != (queue.claim.log.cluster_id, queue.claim.log.topic_id):
                     self._doubt([queue])
+
+    async def _doubt_fenced(self) -> None:
+        if self._fenced is None:
+            return
+        claims = {id(queue.claim): queue.claim for queue in self._queues.values() if queue.reading is not None}
+        fenced = {id(claim) for claim in await self._fenced(list(claims.values()))}
+        self._doubt([queue for queue in self._queues.values() if id(queue.claim) in fenced])
 
     async def _claim(self, member: RecordConsumer) -> None:
         """Claims what is assigned and not claimed, until nothing is left to claim, and begins to read it."""

@@ -56,6 +56,11 @@ def retry_topic(service: str, delay: Delay) -> str:
     return f"{service}.retry.{delay.text}"
 
 
+def is_retry_topic(service: str, topic: str) -> bool:
+    """Whether it is one of the service's delay topics, or was in an earlier release."""
+    return topic.startswith(f"{service}.retry.")
+
+
 def retry_row(service: str, retry: Retry, delay: Delay, now: datetime) -> OutboxRow:
     """The row of the outbox that has *retry* wait from *now* on."""
     record = retry.record

@@ -6,7 +6,7 @@ A new revision: a module in `versions/`, its id at the end of REVISIONS, and `ta
 
 from typing import Final
 
-REVISIONS: Final = ("0001", "0002", "0003", "0005", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0005", "0004", "0006")
 """Every revision, the oldest first: known without loading Alembic, so that a start costs one query."""
 
 VERSION_TABLE: Final = "eventbus_alembic_version"

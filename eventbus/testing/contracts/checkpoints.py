@@ -51,6 +51,25 @@ class CheckpointsContract:
         async with database.transaction() as connection:
             await checkpoints.advance(connection, new, 11)
 
+    async def test_a_seek_moves_back_and_fences_the_owner(self, database: Database, checkpoints: Checkpoints) -> None:
+        """Also one that has advanced since the place was read; not one that has claimed since."""
+        async with database.transaction() as connection:
+            owned = await checkpoints.claim(connection, "service", 0, LOG)
+            read = owned = await checkpoints.advance(connection, owned, 10)
+        async with database.transaction() as connection:
+            owned = await checkpoints.advance(connection, owned, 20)
+        async with database.transaction() as connection:
+            assert (await checkpoints.seek(connection, read, 3)).next_offset == 3
+        with pytest.raises(CheckpointFenced):
+            async with database.transaction() as connection:
+                await checkpoints.advance(connection, owned, 30)
+        async with database.transaction() as connection:
+            assert await checkpoints.list(connection) == await checkpoints.read(connection, "service", 0)
+            assert (await checkpoints.claim(connection, "service", 0, LOG)).next_offset == 3
+        with pytest.raises(CheckpointFenced):
+            async with database.transaction() as connection:
+                await checkpoints.seek(connection, read, 0)
+
     async def test_an_advance_from_another_offset_is_fenced(self, database: Database, checkpoints: Checkpoints) -> None:
         """Two tasks with one claim cannot both move it: the effects between would happen twice."""
         async with database.transaction() as connection:

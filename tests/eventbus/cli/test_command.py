@@ -54,6 +54,8 @@ COMMANDS = [
     ["dead-letters", "retry"],
     ["dead-letters", "edit"],
     ["dead-letters", "discard"],
+    ["consumers", "list"],
+    ["consumers", "seek"],
     ["outbox", "status"],
     ["messages", "snapshot"],
     ["migrate"],
