@@ -32,7 +32,7 @@ async def test_an_empty_wait_ends_with_words(database_url: str) -> None:
                     task_status.started()
                     await release.wait()
 
-            for _ in range(1 if hurried.dialect == "sqlite" else 20):
+            for _ in range(1 if hurried.dialect == "sqlite" else 40):
                 await tasks.start(hold)
             with pytest.raises(DatabaseUnavailable):
                 async with hurried.transaction() as connection:
