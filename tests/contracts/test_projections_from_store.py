@@ -124,7 +124,7 @@ async def test_it_does_not_switch_before_the_live_view_has_seen_what_it_has_read
 
     async with anyio.create_task_group() as group:
         group.start_soon(build)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while "waiting for the relay" not in phases:
                 await anyio.sleep(0.01)
             assert await orders.waiting() == 9

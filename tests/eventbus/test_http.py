@@ -91,7 +91,7 @@ async def test_health_is_live_at_once_and_ready_when_the_service_runs(tmp_path: 
         before = await client.get("/health/ready")
         assert (before.status_code, before.json()["problems"]) == (503, ["not running"])
         async with app.lifespan():
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while (found := await client.get("/health/ready")).status_code != 200:
                     assert found.json()["problems"]
                     await anyio.sleep(0.02)

@@ -51,7 +51,7 @@ async def begun(
     consumer: RecordConsumer, start: Mapping[TopicPartition, int] | None = None
 ) -> frozenset[TopicPartition]:
     """Waits for an assignment and reads it from *start*, or from 0."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not (assigned := (await consumer.receive()).assigned):
             pass
     consumer.read_from({partition: (start or {}).get(partition, 0) for partition in assigned})
@@ -60,7 +60,7 @@ async def begun(
 
 async def records_of(consumer: RecordConsumer, count: int) -> list[IncomingRecord]:
     found: list[IncomingRecord] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while len(found) < count:
             for batch in (await consumer.receive()).batches:
                 found += batch.records
@@ -68,7 +68,7 @@ async def records_of(consumer: RecordConsumer, count: int) -> list[IncomingRecor
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -188,7 +188,7 @@ class TransportContract:
         assert [record.offset for record in await records_of(consumer, 6)] == list(range(4, 10))
         number = consumer.read_from({place: 8})
         again: list[PartitionBatch] = []
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             # The same round may bring news of the other partitions, which go on under their number.
             while sum(len(batch.records) for batch in again) < 2:
                 again += [batch for batch in (await consumer.receive()).batches if batch.reading == number]
@@ -227,7 +227,7 @@ class TransportContract:
         assert not shares[1] & shares[2]
         assert frozenset().union(*given_up) == shares[2]
         await second.aclose()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while shares[1] != everything:
                 found = await first.receive(records=False)
                 shares[1] = shares[1] if found.assigned is None else found.assigned
@@ -248,7 +248,7 @@ class TransportContract:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(join)
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 while share == everything:
                     found = await first.receive()
                     share = found.assigned or share
@@ -269,7 +269,7 @@ class TransportContract:
         await begun(first)
         second = transport.consumer(group, [topic], instance_id="one", revoked=nothing_in_flight)
         await begun(second)
-        with anyio.fail_after(20), pytest.raises(ConsumerStopped, match="EVENTBUS_INSTANCE_ID"):
+        with anyio.fail_after(60), pytest.raises(ConsumerStopped, match="EVENTBUS_INSTANCE_ID"):
             while True:
                 await first.receive(records=False)
         await first.aclose()
@@ -298,7 +298,7 @@ class TransportContract:
         places = {TopicPartition(topic, number): 0 for number in range(3)}
         reader = transport.reader(places)
         found: list[IncomingRecord] = []
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while batches := await reader.read(records_max=500, seconds=1.0 if len(found) < 2500 else 0.1):
                 assert sum(len(batch.records) for batch in batches) <= 500
                 for batch in batches:

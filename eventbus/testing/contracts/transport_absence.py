@@ -107,7 +107,7 @@ class TransportAbsenceContract(_AbsenceContract):
         async def publish() -> None:
             outcomes.extend(await producer.publish(outgoing(topic, [1])))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(publish)
                 await asyncio.sleep(0.3)
@@ -136,7 +136,7 @@ class TransactionalProducerAbsenceContract(_AbsenceContract):
             tasks.start_soon(publish)
             await anyio.sleep(1.0)
             log.start()
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while (found := numbers(await committed(transport, topic))) != [1, 2, 3]:
                 assert found in ([1], [1, 2, 3]), found
         await producer.aclose()

@@ -66,7 +66,7 @@ async def test_an_event_handler_has_its_effect_once(app: Application) -> None:
     account_id = f"a-{time.time_ns()}"
     receipt = await app.send(Deposit(account_id=account_id, amount=Decimal(3)))
     await app.ask(GetBalance(account_id=account_id), at_least=receipt, timeout=20)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             try:
                 if noted := await _notes(app, account_id):
@@ -104,7 +104,7 @@ async def test_a_broken_rule_leaves_nothing(app: Application) -> None:
 
 async def test_status_tells_what_runs(app: Application) -> None:
     """Both consumers run, the relay holds every slot, nothing waits."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not (status := await app.status())["ready"]:
             await anyio.sleep(0.05)
     assert [consumer["name"] for consumer in status["consumers"]] == [app.name, "balances"]

@@ -33,14 +33,14 @@ async def app(log: MemoryLog) -> AsyncGenerator[Application]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not condition():
             await anyio.sleep(0.01)
 
 
 async def letters(app: Application, count: int) -> list[DeadLetter]:
     """The dead letters, once there are so many."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             async with app.database.reading() as connection:
                 found = await DeadLetters().list(connection)
@@ -55,7 +55,7 @@ async def test_a_parked_key_is_seen_in_the_status_and_goes_on_after_a_retry(app:
     for account, entry in (("a", "a-1"), ("b", "b-1"), ("b", "b-2"), ("a", "a-2"), ("b", "b-3")):
         await app.publish(Booked(account=account, entry=entry))
     await until(lambda: ("book", "a-2", 1) in taken)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while (parked := (await app.status())["parked"]) is None or parked["events"] < 2:
             await anyio.sleep(0.01)
     assert (parked["keys"], parked["events"]) == (1, 2)
@@ -72,7 +72,7 @@ async def test_a_parked_key_is_seen_in_the_status_and_goes_on_after_a_retry(app:
         ("book", "b-2", 1),
         ("book", "b-3", 1),
     ]
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while (await app.status())["parked"] != {"keys": 0, "events": 0, "oldest_age_seconds": 0.0}:
             await anyio.sleep(0.01)
     await letters(app, 0)
@@ -127,7 +127,7 @@ async def first_record(log: MemoryLog, topic: str) -> IncomingRecord:
     transport = MemoryTransport(log)
     await transport.start()
     reader = transport.reader({TopicPartition(topic, number): 0 for number in range(2)})
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             for batch in await reader.read():
                 for record in batch.records:

@@ -35,7 +35,7 @@ async def test_commands_handlers_and_projections_run_in_memory(app: Application)
     """From a command through outbox, relay, log and projection to the view."""
     assert await deposit(app, 5) == Balance(account_id="a-1", amount=Decimal(5))
     assert await deposit(app, 3) == Balance(account_id="a-1", amount=Decimal(8))
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while (await app.status())["handled"] < 2:
             await anyio.sleep(0.005)
     status = await app.status()
@@ -62,7 +62,7 @@ async def test_applications_share_a_log_by_its_name() -> None:
     paying = Application("till", modules=[till], broker_url=broker_url)
     async with ordering.lifespan(), paying.lifespan():
         await ordering.send(PlaceOrder(order_id="o-1", total=Decimal(5)))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while (await ordering.status())["handled"] < 1:
                 await anyio.sleep(0.005)
     later = Application("desk", modules=[desk], broker_url=broker_url)
@@ -75,7 +75,7 @@ async def test_two_instances_of_a_service_share_its_partitions_and_slots() -> No
     broker_url = f"memory:{uuid.uuid4()}"
     one, two = (Application("cashier", modules=[cashier], broker_url=broker_url) for _ in range(2))
     async with one.lifespan(), two.lifespan():
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while True:
                 shares = [await app.status() for app in (one, two)]
                 slots = [set(share["relay"]["slots"]) for share in shares]

@@ -28,7 +28,7 @@ TRACEPARENT = f"00-{0x1234:032x}-{0x5678:016x}-01"
 
 async def _stream(app: Application, name: str, events: int) -> Sequence[StoredEvent]:
     """The stream, as soon as it has so many events."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             async with app.transactions.begin() as transaction:
                 found = await transaction.load(name)
@@ -104,7 +104,7 @@ async def test_a_requests_trace_reaches_the_other_services_handler() -> None:
                 await client.post(f"/orders/{order_id}", headers=headers)
                 for order_id, headers in (("o-1", {"traceparent": TRACEPARENT}), ("o-2", {"traceparent": "?"}))
             ]
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while len(handled) < 2:
                 await anyio.sleep(0.01)
     traces = {metadata.correlation_id: metadata.traceparent for metadata in handled}
@@ -137,7 +137,7 @@ async def main():
     async with ordering.lifespan(), paying.lifespan():
         with continued("TRACEPARENT"):
             await ordering.send(desk.PlaceOrder(order_id="o-1", total=Decimal(5)))
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not of("process payments"):
                 await anyio.sleep(0.01)
     print(json.dumps([

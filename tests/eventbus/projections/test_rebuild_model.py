@@ -195,7 +195,7 @@ class Rebuilding(RuleBasedStateMachine):
                     if len(told) == step and now.phase not in ("live", "built"):
                         scope.cancel()
 
-                with anyio.fail_after(20):
+                with anyio.fail_after(60):
                     result = await make(progress).run()
                 return result.generation if result.switched else None
             return None
