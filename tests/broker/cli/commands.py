@@ -74,6 +74,10 @@ class CommandsContract:
         """A topic with three partitions and the records a=1 to f=6, of which each key has its partition."""
         topic = f"orders-{uuid4().hex[:8]}"
         commands.done("topics create", topic, "--partitions", "3")
+        # Apache Kafka's controller answers before its brokers know.
+        deadline = time.monotonic() + 30
+        while commands.run("topics describe", topic)[0] != 0 and time.monotonic() < deadline:
+            time.sleep(0.1)
         feed = "".join(f"{key}:{value}\n" for value, key in enumerate("abcdef", start=1))
         commands.done("records produce", topic, "--key-separator", ":", "--header", "source=test", feed=feed)
         return topic
