@@ -25,7 +25,7 @@ from tests.crash.world import World, end_transactions, outbox, read_world
 
 ACCOUNTS: Final = 12
 DIES_SECONDS_MAX: Final = 30.0
-RESTS_SECONDS_MAX: Final = 90.0
+RESTS_SECONDS_MAX: Final = 30.0
 SETTLED_SECONDS: Final = 0.8
 _PAUSE_SECONDS: Final = 0.02
 

@@ -5,22 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, cast
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
-from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, REQUEST_SECONDS, Refused, answer
+from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
 from eventbus.transport.kafka.options import Options, describe
 from eventbus.transport.kafka.replication import Replication
-from eventbus.transport.port import LogDescription, OffsetRange, TopicDescription, TopicPartition
+from eventbus.transport.port import LogDescription, TopicDescription, TopicPartition
 
 _log = logging.getLogger("eventbus.transport")
-
-_EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
-_LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
 
 
 class _Cluster(Protocol):
@@ -35,11 +31,7 @@ class _Topic(Protocol):
     partitions: Sequence[object]
 
 
-class _Offset(Protocol):
-    offset: int
-
-
-class _Client(Protocol):
+class _Client(ListsOffsets, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def poll(self, timeout: float) -> int: ...
@@ -47,13 +39,6 @@ class _Client(Protocol):
     def describe_topics(
         self, topic_names: TopicCollection, *, request_timeout: float
     ) -> Mapping[str, Future[_Topic]]: ...
-    def list_offsets(
-        self,
-        topic_partition_offsets: Mapping[KafkaPartition, OffsetSpec],
-        *,
-        isolation_level: IsolationLevel,
-        request_timeout: float,
-    ) -> Mapping[KafkaPartition, Future[_Offset]]: ...
     def create_topics(
         self, new_topics: Sequence[NewTopic], *, request_timeout: float
     ) -> Mapping[str, Future[None]]: ...
@@ -111,35 +96,17 @@ class KafkaAdmin:
         """See `Transport.describe`."""
         cluster_id = self.cluster_id()
         identities = self.identities(topics) if topics else {}
-        places = [KafkaPartition(topic, number) for topic, (_, count) in identities.items() for number in range(count)]
-        if not places:
-            return LogDescription(cluster_id, {})
-        starts = self._offsets(places, _EARLIEST)
-        ends = self._offsets(places, _LATEST)
+        counts = {topic: count for topic, (_, count) in identities.items()}
+        ranges = offset_ranges(self._client(), counts, committed=True, seconds=REQUEST_SECONDS)
         return LogDescription(
             cluster_id,
             {
                 topic: TopicDescription(
-                    topic_id,
-                    tuple(
-                        OffsetRange(starts[TopicPartition(topic, number)], ends[TopicPartition(topic, number)])
-                        for number in range(count)
-                    ),
+                    topic_id, tuple(ranges[TopicPartition(topic, number)] for number in range(count))
                 )
                 for topic, (topic_id, count) in identities.items()
             },
         )
-
-    def _offsets(self, places: Sequence[KafkaPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
-        futures = self._client().list_offsets(
-            dict.fromkeys(places, spec),
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_SECONDS,
-        )
-        return {
-            TopicPartition(place.topic, place.partition): int(answer(future).offset)
-            for place, future in futures.items()
-        }
 
     def create(self, topics: Mapping[str, int], options: Mapping[str, str], replication: int | None = None) -> None:
         """

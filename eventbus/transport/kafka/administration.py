@@ -14,7 +14,6 @@ from typing import Final, Protocol, TypeVar, cast
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -22,12 +21,12 @@ from confluent_kafka import (
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource, ConfigSource
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, Refused, answer
+from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
 from eventbus.transport.kafka.options import admin_options, describe
 from eventbus.transport.port import OffsetRange, TopicPartition
 
@@ -36,8 +35,6 @@ _R = TypeVar("_R")
 _SECONDS: Final = 10.0
 _VISIBLE_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 0.05
-_EARLIEST = cast("OffsetSpec", OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # the stubs leave it open
-_LATEST = cast("OffsetSpec", OffsetSpec.latest())  # type: ignore[no-untyped-call]  # the stubs leave it open
 # The client gives the number, its annotation promises the member.
 _OWN: Final[frozenset[object]] = frozenset({ConfigSource.DYNAMIC_TOPIC_CONFIG, ConfigSource.DYNAMIC_TOPIC_CONFIG.value})
 # A command says itself, once, what went wrong; librdkafka would say it at every attempt.
@@ -60,10 +57,6 @@ class _Topic(Protocol):
     partitions: Sequence[_Partition]
 
 
-class _Offset(Protocol):
-    offset: int
-
-
 class _Group(Protocol):
     group_id: str
 
@@ -84,7 +77,7 @@ class _Metadata(Protocol):
     topics: Mapping[str, object]
 
 
-class _Client(Protocol):
+class _Client(ListsOffsets, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def list_topics(self, *, timeout: float) -> _Metadata: ...
@@ -98,13 +91,6 @@ class _Client(Protocol):
     def incremental_alter_configs(
         self, resources: Sequence[ConfigResource], *, request_timeout: float
     ) -> Mapping[ConfigResource, Future[None]]: ...
-    def list_offsets(
-        self,
-        topic_partition_offsets: Mapping[KafkaPartition, OffsetSpec],
-        *,
-        isolation_level: IsolationLevel,
-        request_timeout: float,
-    ) -> Mapping[KafkaPartition, Future[_Offset]]: ...
     def create_topics(
         self, new_topics: Sequence[NewTopic], *, request_timeout: float
     ) -> Mapping[str, Future[None]]: ...
@@ -242,9 +228,10 @@ class ClusterAdministration:
 
     def ranges(self, topics: Mapping[str, int], *, committed: bool = True) -> dict[TopicPartition, OffsetRange]:
         """The offsets of each partition of these topics, given with their numbers of partitions."""
-        places = [KafkaPartition(topic, number) for topic, count in topics.items() for number in range(count)]
-        starts, ends = self._offsets(places, _EARLIEST, committed), self._offsets(places, _LATEST, committed)
-        return {place: OffsetRange(starts[place], ends[place]) for place in starts}
+        try:
+            return offset_ranges(self._client, topics, committed=committed, seconds=_SECONDS)
+        except Refused as refused:
+            raise self._refusal(refused) from refused
 
     def groups(self) -> list[str]:
         """Every consumer group that the cluster knows."""
@@ -297,22 +284,11 @@ class ClusterAdministration:
                     ) from refused
         return found
 
-    def _offsets(
-        self, places: Sequence[KafkaPartition], spec: OffsetSpec, committed: bool
-    ) -> dict[TopicPartition, int]:
-        if not places:
-            return {}
-        asked = self._client.list_offsets(
-            dict.fromkeys(places, spec),
-            isolation_level=IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=_SECONDS,
-        )
-        return {
-            TopicPartition(place.topic, place.partition): self._answer(future).offset for place, future in asked.items()
-        }
-
     def _answer(self, future: Future[_R]) -> _R:
         try:
             return answer(future, _SECONDS)
         except Refused as refused:
-            raise InvalidConfiguration(f"{self.address} refuses: {describe(refused.error)}") from refused
+            raise self._refusal(refused) from refused
+
+    def _refusal(self, refused: Refused) -> InvalidConfiguration:
+        return InvalidConfiguration(f"{self.address} refuses: {describe(refused.error)}")
