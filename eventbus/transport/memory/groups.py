@@ -78,11 +78,17 @@ def shares(members: Sequence[Member], partitions: Mapping[str, int]) -> list[fro
     """
     targets: list[set[TopicPartition]] = [set() for _ in members]
     places = [TopicPartition(topic, number) for topic in sorted(partitions) for number in range(partitions[topic])]
+    orphans: list[TopicPartition] = []
     for place in places:
-        wanting = _wanting(members, place)
-        kept = [at for at in wanting if place in members[at].target]
-        if kept or wanting:
-            targets[kept[0] if kept else _least(wanting, targets)].add(place)
+        kept = next((at for at in _wanting(members, place) if place in members[at].target), None)
+        if kept is None:
+            orphans.append(place)
+        else:
+            targets[kept].add(place)
+    # Only now is it known who has least: what is handed out before moves a partition that could have stayed.
+    for place in orphans:
+        if wanting := _wanting(members, place):
+            targets[_least(wanting, targets)].add(place)
     moved = True
     while moved:
         moved = False
