@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -13,8 +15,8 @@ from broker.records import Compression, Marker, MarkerKind, Record, build_marker
 from broker.storage import AppendOrigin
 from tests.broker.storage.compacting import Crash, CrashingFileSystem, compact, compacted_bench, put
 
-PRODUCER, IDEMPOTENT = 77, 78
 RETENTION_MS = 1000
+Pairs = list[tuple[bytes, bytes | None]]
 PAIRS = st.lists(
     st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.none() | st.integers(0, 99).map(lambda n: b"%d" % n)),
     min_size=1,
@@ -23,10 +25,21 @@ PAIRS = st.lists(
 CODECS = st.sampled_from([Compression.NONE, Compression.GZIP, Compression.LZ4])
 
 
+@dataclass
+class Transaction:
+    """Its offsets, its producer's batches as (pairs, sequence, offset), and where its marker is: None while open."""
+
+    producer_id: int
+    offsets: set[int] = field(default_factory=set[int])
+    batches: list[tuple[Pairs, int, int]] = field(default_factory=list[tuple[Pairs, int, int]])
+    marker: int | None = None
+
+
 class CompactedLogMachine(RuleBasedStateMachine):
     """
     `written` is every record that ever was, by offset; `committed` the offsets of those that were not aborted; `staged`
-    those of the open transaction.
+    those of the open transaction. `decided` is what a compaction may have acted on: a truncation cuts behind it, as
+    what lies before it may be gone for the sake of what would be cut.
     """
 
     def __init__(self) -> None:
@@ -35,11 +48,14 @@ class CompactedLogMachine(RuleBasedStateMachine):
         self.written: dict[int, Record] = {}
         self.committed: set[int] = set()
         self.staged: set[int] = set()
+        self.producer_ids = count(77)
+        self.transactions = [Transaction(next(self.producer_ids))]
         self.sequence = 0
+        self.idempotent_id = next(self.producer_ids)
         self.idempotent_sequence = 0
-        self.last_sent: tuple[list[tuple[bytes, bytes | None]], int, int] | None = None
         self.next_offset = 0
         self.log_start = 0
+        self.decided = 0
 
     @initialize(
         segment_bytes=st.sampled_from([200, 600, 5000]),
@@ -75,16 +91,26 @@ class CompactedLogMachine(RuleBasedStateMachine):
 
     @rule(pairs=PAIRS, compression=CODECS)
     def append_in_a_transaction(self, pairs: list[tuple[bytes, bytes | None]], compression: Compression) -> None:
-        batch = {"producer_id": PRODUCER, "producer_epoch": 0, "transactional": True}
+        transaction = self.transactions[-1]
+        if transaction.marker is not None:
+            transaction = Transaction(transaction.producer_id)
+            self.transactions.append(transaction)
+        batch = {"producer_id": transaction.producer_id, "producer_epoch": 0, "transactional": True}
         appended = put(self.bench, *pairs, compression=compression, base_sequence=self.sequence, **batch)
         assert (appended.base_offset, appended.duplicate) == (self.next_offset, False)
-        self.last_sent = (pairs, self.sequence, self.next_offset)
+        transaction.batches.append((pairs, self.sequence, self.next_offset))
         self.sequence += len(pairs)
-        self.staged |= self.wrote(pairs)
+        offsets = self.wrote(pairs)
+        transaction.offsets |= offsets
+        self.staged |= offsets
 
     @rule(pairs=PAIRS)
     def append_idempotently_twice(self, pairs: list[tuple[bytes, bytes | None]]) -> None:
-        batch = {"producer_id": IDEMPOTENT, "producer_epoch": 0, "base_sequence": self.idempotent_sequence}
+        batch = {
+            "producer_id": self.idempotent_id,
+            "producer_epoch": 0,
+            "base_sequence": self.idempotent_sequence,
+        }
         for duplicate in (False, True):
             appended = put(self.bench, *pairs, **batch)
             assert (appended.base_offset, appended.duplicate) == (self.next_offset, duplicate)
@@ -110,13 +136,13 @@ class CompactedLogMachine(RuleBasedStateMachine):
         # An open transaction that has expired whole is held open all the same, from the log's start on.
         self.staged = {offset for offset in self.staged if offset >= start} or ({start} if self.staged else set())
 
-    @precondition(lambda self: self.last_sent is not None)
+    @precondition(lambda self: self.transactions[-1].batches)
     @rule()
     def retry_the_producers_last_batch(self) -> None:
-        """Whatever compaction, crashes and restarts have done, it is known for what it is."""
-        assert self.last_sent is not None
-        pairs, sequence, offset = self.last_sent
-        batch = {"producer_id": PRODUCER, "producer_epoch": 0, "transactional": True}
+        """Whatever compaction, crashes, truncations and restarts have done, it is known for what it is."""
+        transaction = self.transactions[-1]
+        pairs, sequence, offset = transaction.batches[-1]
+        batch = {"producer_id": transaction.producer_id, "producer_epoch": 0, "transactional": True}
         appended = put(self.bench, *pairs, base_sequence=sequence, **batch)
         assert (appended.base_offset, appended.duplicate) == (offset, True)
 
@@ -124,11 +150,13 @@ class CompactedLogMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(MarkerKind))
     def end_the_transaction(self, kind: MarkerKind) -> None:
         now = self.bench.clock.now_ms()
-        marker = build_marker(Marker(kind, 0), timestamp=now, producer_id=PRODUCER, producer_epoch=0)
+        transaction = self.transactions[-1]
+        marker = build_marker(Marker(kind, 0), timestamp=now, producer_id=transaction.producer_id, producer_epoch=0)
         assert self.bench.append_batch(marker, AppendOrigin.COORDINATOR).base_offset == self.next_offset
+        transaction.marker = self.next_offset
         self.next_offset += 1
         if kind is MarkerKind.COMMIT:
-            self.committed |= self.staged
+            self.committed |= transaction.offsets
         self.staged = set()
 
     @rule()
@@ -143,19 +171,69 @@ class CompactedLogMachine(RuleBasedStateMachine):
     def wait(self, milliseconds: int) -> None:
         self.bench.clock.advance_ms(milliseconds)
 
+    @rule(data=st.data())
+    def truncate(self, data: st.DataObject) -> None:
+        """A transaction whose marker is cut is open again."""
+        self.cut(data)
+
+    def cut(self, data: st.DataObject) -> None:
+        offset = data.draw(st.integers(max(self.log_start, self.decided), self.next_offset))
+        self.bench.log.truncate_to(offset)
+        next_offset = self.bench.log.next_offset
+        # A batch goes as a whole.
+        assert offset - 4 < next_offset <= offset
+        if next_offset < self.next_offset:
+            self.cut_model(next_offset)
+
+    def cut_model(self, next_offset: int) -> None:
+        self.next_offset = next_offset
+        self.written = {offset: record for offset, record in self.written.items() if offset < next_offset}
+        self.committed = {offset for offset in self.committed if offset < next_offset}
+        self.staged = {offset for offset in self.staged if offset < next_offset}
+        for transaction in self.transactions:
+            transaction.offsets = {offset for offset in transaction.offsets if offset < next_offset}
+            transaction.batches = [each for each in transaction.batches if each[2] < next_offset]
+            if transaction.marker is not None and transaction.marker >= next_offset:
+                transaction.marker = None
+        self.transactions = [each for each in self.transactions if each.batches or each.marker is not None]
+        reopened = self.transactions[-1] if self.transactions and self.transactions[-1].marker is None else None
+        if reopened is not None:
+            # Nothing of it was compacted, so its producer is known by its batches.
+            pairs, sequence, _ = reopened.batches[-1]
+            self.sequence = sequence + len(pairs)
+            self.committed -= reopened.offsets
+            self.staged = self.staged or {max(offset, self.log_start) for offset in reopened.offsets}
+        else:
+            # Which batch of a producer is its last one now, only the log knows: others go on.
+            self.transactions.append(Transaction(next(self.producer_ids)))
+            self.sequence = 0
+        self.idempotent_id, self.idempotent_sequence = next(self.producer_ids), 0
+
     # ---- compacting and crashing
+
+    def compaction_begins(self) -> None:
+        self.decided = max(self.decided, self.bench.log.last_stable_offset)
 
     @rule(map_bytes_max=st.sampled_from([200, 500, 1 << 20]), whole=st.booleans())
     def compact(self, map_bytes_max: int, *, whole: bool) -> None:
         if whole:
             self.bench.log.roll()
             self.bench.log.flush()
+        self.compaction_begins()
         compact(self.bench, map_bytes_max=map_bytes_max)
+
+    @rule(data=st.data())
+    def truncate_while_compacting(self, data: st.DataObject) -> None:
+        """The pass comes to nothing, or to what it had in place already."""
+        self.bench.log.flush()
+        self.compaction_begins()
+        compact(self.bench, between=lambda: self.cut(data))
 
     @rule(operations=st.integers(0, 60), power=st.booleans(), seed=st.none() | st.integers(0, 1000))
     def crash_while_compacting(self, operations: int, seed: int | None, *, power: bool) -> None:
         self.bench.log.roll()
         self.bench.log.flush()
+        self.compaction_begins()
         self.files.operations_left = operations
         try:
             compact(self.bench)
