@@ -32,6 +32,9 @@ class Node:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def ask(self, request: Request, response: type[M], version: int) -> M:

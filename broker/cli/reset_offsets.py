@@ -9,7 +9,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from broker.cli.at import cluster_of
 from broker.cli.cluster import EARLIEST, LATEST, REQUEST_SECONDS, Cluster
 from broker.cli.groups import committed_offsets, describe_group, refuse_active
-from broker.cli.output import Row, print_note, print_rows
+from broker.cli.output import Row, print_json, print_note, print_table
 from broker.cli.places import AtOffset, AtTime, Beginning, End, Place, UnreadablePlace, parse_time
 from broker.cli.positions import Offsets, resolve, within
 from broker.cli.refused import Refused
@@ -41,7 +41,10 @@ def reset_offsets(parsed: Namespace) -> int:
         {"topic": key[0], "partition": key[1], "committed": committed.get(key), "reset_to": offset}
         for key, offset in sorted(offsets.items())
     ]
-    print_rows(rows, as_json=parsed.json, empty="")
+    if parsed.json:
+        print_json({"group": name, "executed": executes, "offsets": rows})
+    else:
+        print_table(rows)
     print_note(f"group {name} was reset" if executes else "nothing was changed; --execute does it")
     return 0
 

@@ -13,6 +13,7 @@ from broker.cli.output import JsonValue, Row, print_done, print_json, print_line
 from broker.cli.places import Beginning, UnreadablePlace, parse_place
 from broker.cli.positions import resolve
 from broker.cli.refused import Refused
+from broker.cli.spread import wait_until_known
 from broker.wire.messages.cluster import DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResponse
 
 _LOG_DIRS_VERSION = 2
@@ -118,6 +119,7 @@ def create_topic(parsed: Namespace) -> int:
     except ValueError as error:
         raise Refused(f"topic {topic!r}: {error}") from error
     cluster.answer(futures[topic], f"topic {topic!r}")
+    wait_until_known(cluster, topic)
     print_done({"created": topic}, f"topic {topic} created", as_json=parsed.json)
     return 0
 
@@ -142,6 +144,7 @@ def add_partitions(parsed: Namespace) -> int:
         raise Refused(f"topic {topic!r} has {there} partitions already, so TOTAL has to be more; there is no way back")
     futures = cluster.admin.create_partitions([NewPartitions(topic, total)], request_timeout=REQUEST_SECONDS)
     cluster.answer(futures[topic], f"topic {topic!r}")
+    wait_until_known(cluster, topic, total)
     print_done(
         {"topic": topic, "partitions": total, "was": there},
         f"topic {topic} has {total} partitions now, it had {there}",

@@ -25,7 +25,7 @@ files.
 | 130 | interrupted by Ctrl-C |
 
 With `--json` a command writes one JSON document on standard output; `records read`, `records tail` and
-`inspect segment` write a line for each record or batch. What is only told, as that a reset was a dry run, goes to
+`inspect segment` write a line for each record or batch. What is only told, as that a change is slow to spread, goes to
 standard error.
 
 Transactions, and the sizes of partitions, are asked in the clear: librdkafka has no calls for them. On a cluster with

@@ -27,7 +27,8 @@ def define(parser: argparse.ArgumentParser) -> None:
         "reset-offsets",
         "reset_offsets:reset_offsets",
         "Set where a group goes on: a dry run, unless --execute.\n\n"
-        "Refused while the group has members. Without --topic it is every partition that the group has committed.",
+        "Refused while the group has members. Without --topic it is every partition that the group has committed.\n"
+        "In JSON, `executed` says whether it was done.",
         "  broker groups reset-offsets billing --to-earliest\n"
         "  broker groups reset-offsets billing --topic orders --to-time 2026-03-01T08:30Z --execute\n"
         "  broker groups reset-offsets billing --topic orders:0,1 --shift-by -100 --execute\n",

@@ -74,10 +74,6 @@ class CommandsContract:
         """A topic with three partitions and the records a=1 to f=6, of which each key has its partition."""
         topic = f"orders-{uuid4().hex[:8]}"
         commands.done("topics create", topic, "--partitions", "3")
-        # Apache Kafka's controller answers before its brokers know.
-        deadline = time.monotonic() + 30
-        while commands.run("topics describe", topic)[0] != 0 and time.monotonic() < deadline:
-            time.sleep(0.1)
         feed = "".join(f"{key}:{value}\n" for value, key in enumerate("abcdef", start=1))
         commands.done("records produce", topic, "--key-separator", ":", "--header", "source=test", feed=feed)
         return topic
@@ -219,8 +215,12 @@ class CommandsContract:
         reset = ["groups reset-offsets", group, "--topic", orders]
         code, _, note = commands.run(*reset, "--to-earliest")
         assert (code, note) == (0, "nothing was changed; --execute does it\n")
+        told = commands.json(*reset, "--to-earliest")
         assert lag_of(commands, group) == 0
-        commands.done(*reset, "--to-earliest", "--execute")
+        done = commands.json(*reset, "--to-earliest", "--execute")
+        assert isinstance(told, dict)
+        assert (told["group"], told["executed"], len(told["offsets"])) == (group, False, 3)
+        assert done == {**told, "executed": True}
         assert lag_of(commands, group) == 6
         commands.done(*reset, "--to-latest", "--execute")
         assert lag_of(commands, group) == 0
