@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from broker.errors import ErrorCode
 from broker.handlers.context import RequestContext
+from broker.handlers.table import TABLE
 from broker.wire.apis import ApiKey, advertised
 from broker.wire.messages.api_versions import (
     ApiVersion,
@@ -46,6 +47,15 @@ class Feature(NamedTuple):
 
 
 FEATURES = (Feature("group.version", 0, 1, 1), Feature("transaction.version", 0, 2, 2))
+
+
+def handle_api_versions(context: RequestContext, request: ApiVersionsRequest) -> ApiVersionsResponse:
+    return answer_for(TABLE, context.version, check_client(context, request))
+
+
+def unsupported_api_versions() -> ApiVersionsResponse:
+    """The answer to an ApiVersions request of an unknown version, to be sent as v0."""
+    return answer_for(TABLE, 0, ErrorCode.UNSUPPORTED_VERSION)
 
 
 def answer_for(served: Iterable[ApiKey], version: int, error: ErrorCode = ErrorCode.NONE) -> ApiVersionsResponse:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from broker.clock import Clock
 from broker.config import BrokerConfig
@@ -71,13 +73,32 @@ Answer = Response | Deferred[Response] | None
 """None: the request has no answer (acks=0)."""
 
 
-@dataclass(frozen=True, slots=True)
 class ApiHandler:
-    """A row of the table: an API and the function that serves it."""
+    """
+    A row of the table: an API and the function that serves it, given as MODULE:FUNCTION of this package and imported
+    at the first request, because a start need not wait for it.
+    """
 
-    api: Api
+    __slots__ = ("_place", "api", "handle")
+
     handle: Callable[[RequestContext, Request], Answer]
+
+    def __init__(self, api: Api, place: str) -> None:
+        self.api = api
+        self._place = place
+        self.handle = self._first
 
     @property
     def key(self) -> ApiKey:
         return self.api.key
+
+    def load(self) -> None:
+        """Imports the function now."""
+        module, _, function = self._place.partition(":")
+        found: object = getattr(import_module(f"{__package__}.{module}"), function)
+        # The dispatcher decodes each request to the class that belongs to its key, so it gets what it declares.
+        self.handle = cast("Callable[[RequestContext, Request], Answer]", found)
+
+    def _first(self, context: RequestContext, request: Request) -> Answer:
+        self.load()
+        return self.handle(context, request)

@@ -141,23 +141,32 @@ def _append(
     try:
         appended = partition.append(records)
     except KafkaError as refused:
-        refusal = _refusal(context, data.index, refused.code, refused.message)
-        if not isinstance(refused, _REFUSED_BEFORE_THE_LOG):
-            refusal.log_start_offset = partition.log.log_start_offset
-        return refusal
+        return refused_append(context.broker, partition, refused)
     response = PartitionProduceResponse(
         index=data.index,
         base_offset=appended.base_offset,
         log_append_time_ms=appended.log_append_time_ms,
         log_start_offset=appended.log_start_offset,
     )
-    if partition.log.config.flush_before_ack:
-        if request.acks == 0:
+    config = partition.log.config
+    if config.flushes:
+        if not config.flush_before_ack:
+            context.broker.flushes.schedule(partition)
+        elif request.acks == 0:
             context.broker.flushes.flush(partition)
         else:
             waits.append((partition, appended.last_offset, response))
-    elif partition.flushes_by_itself:
-        context.broker.flushes.schedule(partition)
+    return response
+
+
+def refused_append(broker: BrokerState, partition: Partition, refused: KafkaError) -> PartitionProduceResponse:
+    """The answer for a batch that the partition's log did not take."""
+    broker.count_error(ApiKey.PRODUCE, refused.code)
+    response = PartitionProduceResponse(
+        index=partition.index, error_code=refused.code, base_offset=-1, error_message=refused.message
+    )
+    if not isinstance(refused, _REFUSED_BEFORE_THE_LOG):
+        response.log_start_offset = partition.log.log_start_offset
     return response
 
 

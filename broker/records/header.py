@@ -21,13 +21,13 @@ Layout (big-endian)
 Source      Kafka's DefaultRecordBatch; docs/explanation/log-format.md
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from struct import Struct
-from typing import NamedTuple
-
-from crc32c import crc32c
+from typing import NamedTuple, cast
 
 from broker.errors import BrokerError
+from broker.records.checksum import crc32c
 
 HEADER_SIZE = 61
 LOG_OVERHEAD = 12
@@ -39,10 +39,10 @@ NO_SEQUENCE = -1
 SEQUENCE_MAX = 2**31 - 1
 
 _CRC_START = 21
-_COMPRESSION_MASK = 0x07
-_LOG_APPEND_TIME_BIT = 0x08
-_TRANSACTIONAL_BIT = 0x10
-_CONTROL_BIT = 0x20
+COMPRESSION_MASK = 0x07
+LOG_APPEND_TIME_BIT = 0x08
+TRANSACTIONAL_BIT = 0x10
+CONTROL_BIT = 0x20
 DELETE_HORIZON_BIT = 0x40
 
 _HEADER = Struct(">qiibIhiqqqhii")
@@ -50,6 +50,9 @@ _I64 = Struct(">q")
 _U32 = Struct(">I")
 _POSITION = Struct(">qii")
 _I16 = Struct(">h")
+_unpack_header = _HEADER.unpack_from
+# What `_make` does, without its Python: the struct gives exactly the fields.
+_new_header = cast("Callable[[type[BatchHeader], tuple[int, ...]], BatchHeader]", tuple.__new__)
 
 
 class CorruptBatch(BrokerError):
@@ -108,19 +111,19 @@ class BatchHeader(NamedTuple):
     @property
     def compression_code(self) -> int:
         """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd; 5 to 7 mean nothing."""
-        return self.attributes & _COMPRESSION_MASK
+        return self.attributes & COMPRESSION_MASK
 
     @property
     def timestamp_type(self) -> TimestampType:
-        return TimestampType.LOG_APPEND_TIME if self.attributes & _LOG_APPEND_TIME_BIT else TimestampType.CREATE_TIME
+        return TimestampType.LOG_APPEND_TIME if self.attributes & LOG_APPEND_TIME_BIT else TimestampType.CREATE_TIME
 
     @property
     def is_transactional(self) -> bool:
-        return bool(self.attributes & _TRANSACTIONAL_BIT)
+        return bool(self.attributes & TRANSACTIONAL_BIT)
 
     @property
     def is_control(self) -> bool:
-        return bool(self.attributes & _CONTROL_BIT)
+        return bool(self.attributes & CONTROL_BIT)
 
     @property
     def delete_horizon_ms(self) -> int | None:
@@ -142,9 +145,9 @@ def attributes_of(
     """The attribute bits of a new batch."""
     return (
         compression_code
-        | (_LOG_APPEND_TIME_BIT if timestamp_type is TimestampType.LOG_APPEND_TIME else 0)
-        | (_TRANSACTIONAL_BIT if transactional else 0)
-        | (_CONTROL_BIT if control else 0)
+        | (LOG_APPEND_TIME_BIT if timestamp_type is TimestampType.LOG_APPEND_TIME else 0)
+        | (TRANSACTIONAL_BIT if transactional else 0)
+        | (CONTROL_BIT if control else 0)
     )
 
 
@@ -152,7 +155,7 @@ def parse_header(buffer: bytes | bytearray | memoryview, position: int = 0) -> B
     """The header at *position*, unchecked but for its length. Raises CorruptBatch when fewer than 61 bytes are left."""
     if len(buffer) - position < HEADER_SIZE:
         raise CorruptBatch(f"{len(buffer) - position} bytes left, a header takes {HEADER_SIZE}", position)
-    return BatchHeader._make(_HEADER.unpack_from(buffer, position))
+    return _new_header(BatchHeader, _unpack_header(buffer, position))
 
 
 def write_header(buffer: bytearray, header: BatchHeader) -> None:
@@ -174,7 +177,7 @@ def assign_position(batch: memoryview, base_offset: int, leader_epoch: int) -> N
 
 def stamp_log_append_time(batch: memoryview, attributes: int, now_ms: int) -> None:
     """Replaces the producer's time by the log's: attribute bit, max timestamp and, because it covers both, the CRC."""
-    _I16.pack_into(batch, 21, attributes | _LOG_APPEND_TIME_BIT)
+    _I16.pack_into(batch, 21, attributes | LOG_APPEND_TIME_BIT)
     _I64.pack_into(batch, 35, now_ms)
     _U32.pack_into(batch, 17, crc32c(batch[_CRC_START:]))
 

@@ -141,13 +141,13 @@ class Broker:
                 Checkpoints(self.state),
             ],
         )
-        self._dispatcher = Dispatcher(self.state)
+        self._dispatcher = Dispatcher(self.state, self._alarm.refresh)
         self._alarm.refresh()
         self.listener = Listener(
             loop,
             listening,
             self._dispatcher.handle,
-            self._alarm.refresh,
+            self._dispatcher.turn_ended,
             on_admitted=self._admitted,
             limits=ConnectionLimits(
                 frame_bytes_max=config.socket_request_max_bytes,

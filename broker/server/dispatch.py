@@ -5,22 +5,29 @@ A frame that cannot be understood (an unknown key, a version that is not served,
 connection with one log line; so does a failure of our own, with its traceback: the client connects again, and nothing
 else is disturbed. The one exception is ApiVersions in an unknown version, which is answered so that the client can come
 down.
+A produce request that repeats the last one of its connection takes a short way (handlers/repeated_produce.py).
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from broker.errors import ErrorCode, ProtocolError, UnencodableMessage
 from broker.handlers.context import Answer, ApiHandler, BrokerState, ConnectionMustClose, RequestContext
-from broker.handlers.table import TABLE, unsupported_api_versions
-from broker.server.connection import Connection, Exchange, FrameRefused
+from broker.handlers.table import TABLE
+from broker.server.connection import Connection, Exchange
+from broker.server.inbound import FrameRefused
 from broker.server.outbound import Piece
-from broker.server.request_counts import RequestCounts
+from broker.server.request_counts import ApiCounts, RequestCounts
 from broker.wire.apis import ApiKey
-from broker.wire.declaration import Response
+from broker.wire.declaration import Request, Response
 from broker.wire.frame import decode_request, encode_response, with_correlation_id
 from broker.wire.headers import RequestHeader, decode_request_header
+
+if TYPE_CHECKING:
+    from broker.handlers.repeated_produce import RepeatedProduce
+    from broker.wire.messages.produce import ProduceRequest
 
 LOG = logging.getLogger("broker.dispatch")
 
@@ -28,39 +35,74 @@ LOG = logging.getLogger("broker.dispatch")
 class Dispatcher:
     """Handles the frames of all connections."""
 
-    def __init__(self, broker: BrokerState) -> None:
+    def __init__(self, broker: BrokerState, deadlines_moved: Callable[[], None]) -> None:
         self.counts = RequestCounts()
         self._broker = broker
+        self._produces = self.counts.by_api[ApiKey.PRODUCE]
         self._api_versions_frames: dict[int, bytes] = {}
+        self._deadlines_moved = deadlines_moved
+        self._may_have_moved_deadlines = False
 
-    def handle(self, connection: Connection, frame: memoryview, exchange: Exchange) -> None:
+    def turn_ended(self) -> None:
+        """To be called when a connection's turn is over. An append that nobody waits for has moved no deadline."""
+        if self._may_have_moved_deadlines:
+            self._may_have_moved_deadlines = False
+            self._deadlines_moved()
+
+    def handle(self, connection: Connection, frame: memoryview) -> Sequence[Piece] | None:
         """
-        Answers one request, now or later, on *exchange*. The frame's memory is used again after the return: handlers
-        keep nothing of it. Raises FrameRefused when the connection has to close.
+        One request's answer; None when it comes later, by an `Exchange` of the connection's. The frame's memory is used
+        again after the return: handlers keep nothing of it. Raises FrameRefused when the connection has to close.
         """
         began = perf_counter()
+        if connection.repeated_produce is not None:
+            repeated = self._repeat(connection, connection.repeated_produce, frame)
+            if repeated is not None:
+                self._produces.answered(perf_counter() - began)
+                return (repeated,)
+        self._may_have_moved_deadlines = True
         try:
             header = decode_request_header(frame)
             row = TABLE.get(header.api.key)
             if header.api.key is ApiKey.API_VERSIONS and not header.api.lowest <= header.version <= header.api.highest:
-                exchange.complete(_pieces(unsupported_api_versions(), 0, header.correlation_id))
-                return
+                from broker.handlers.api_versions import unsupported_api_versions
+
+                return _pieces(unsupported_api_versions(), 0, header.correlation_id)
             if row is None:
                 self.counts.unreadable += 1
                 raise FrameRefused(f"{header.api.name} is not served")
-            answer = self._call(row, header, frame, connection)
+            request = decode_request(header, frame)
+            answer = self._call(row, header, request, connection)
         except ProtocolError as error:
             self.counts.unreadable += 1
             raise FrameRefused(str(error)) from error
         except ConnectionMustClose as error:
             raise FrameRefused(str(error)) from error
-        if answer is None or isinstance(answer, Response):
-            self._answer(header, answer, exchange, began)
-        else:
-            answer.then(lambda response: self._answer(header, response, exchange, began))
+        if header.api.key is ApiKey.PRODUCE:
+            from broker.handlers.repeated_produce import RepeatedProduce
 
-    def _call(self, row: ApiHandler, header: RequestHeader, frame: memoryview, connection: Connection) -> Answer:
-        request = decode_request(header, frame)
+            # Two producers that take turns on one connection are not looked at every time.
+            connection.repeated_produce = (
+                RepeatedProduce.of(self._broker, header, cast("ProduceRequest", request))
+                if connection.repeated_produce is None
+                else None
+            )
+        if answer is None or isinstance(answer, Response):
+            return self._answer(header, answer, began)
+        exchange = connection.defer()
+        answer.then(lambda response: self._answer_late(header, response, exchange, began))
+        return None
+
+    def _repeat(self, connection: Connection, produce: "RepeatedProduce", frame: memoryview) -> bytes | None:
+        try:
+            return produce.answer(frame)
+        except ProtocolError as error:
+            self.counts.unreadable += 1
+            raise FrameRefused(str(error)) from error
+        except Exception as error:
+            raise self._failed(connection, "Produce", self._produces, error) from error
+
+    def _call(self, row: ApiHandler, header: RequestHeader, request: Request, connection: Connection) -> Answer:
         context = RequestContext(
             self._broker, header.version, header.client_id or "", connection.client_host, connection
         )
@@ -70,29 +112,38 @@ class Dispatcher:
             self.counts.by_api[header.api.key].failed += 1
             raise
         except Exception as error:
-            self.counts.by_api[header.api.key].failed += 1
-            LOG.exception("request failed peer=%s api=%s version=%d", connection.peer, header.api.name, header.version)
-            raise FrameRefused(f"{header.api.name} v{header.version} failed: {error!r}") from error
+            name = f"{header.api.name} v{header.version}"
+            raise self._failed(connection, name, self.counts.by_api[header.api.key], error) from error
 
-    def _answer(self, header: RequestHeader, response: Response | None, exchange: Exchange, began: float) -> None:
+    def _failed(self, connection: Connection, name: str, counts: ApiCounts, error: Exception) -> FrameRefused:
+        counts.failed += 1
+        LOG.exception("request failed peer=%s api=%s", connection.peer, name)
+        return FrameRefused(f"{name} failed: {error!r}")
+
+    def _answer_late(self, header: RequestHeader, response: Response | None, exchange: Exchange, began: float) -> None:
+        try:
+            pieces = self._answer(header, response, began)
+        except FrameRefused as refused:
+            # Whoever completed the answer, another connection's request perhaps, must not suffer for it.
+            exchange.refuse(str(refused))
+            return
+        exchange.complete(pieces)
+
+    def _answer(self, header: RequestHeader, response: Response | None, began: float) -> Sequence[Piece]:
         self.counts.by_api[header.api.key].answered(perf_counter() - began)
         if response is None:
-            exchange.complete(())
-            return
+            return ()
         if header.api.key is ApiKey.API_VERSIONS:
-            exchange.complete([self._api_versions_frame(header, response)])
-            return
+            return (self._api_versions_frame(header, response),)
         error = cast("int", getattr(response, "error_code", 0))
         if error:
             self._broker.count_error(header.api.key, error)
         try:
-            pieces = _pieces(response, header.version, header.correlation_id)
+            return _pieces(response, header.version, header.correlation_id)
         except UnencodableMessage as error:
-            # A bug of ours. Whoever completed the answer, another connection's request perhaps, must not suffer for it.
+            # A bug of ours.
             LOG.exception("answer failed api=%s version=%d", header.api.name, header.version)
-            exchange.refuse(str(error))
-            return
-        exchange.complete(pieces)
+            raise FrameRefused(str(error)) from error
 
     def _api_versions_frame(self, header: RequestHeader, response: Response) -> bytes:
         # Every client asks this first; the good answer is the same bytes each time.

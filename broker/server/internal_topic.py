@@ -65,7 +65,7 @@ class InternalTopic:
         base_offset = partition.append(memoryview(batch), AppendOrigin.COORDINATOR).base_offset
         if partition.log.config.flush_before_ack:
             self._flushes.flush(partition)
-        elif partition.flushes_by_itself:
+        elif partition.log.config.flushes:
             self._flushes.schedule(partition)
         return base_offset
 

@@ -14,8 +14,9 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 
-from broker.server.connection import READ_BUFFER_BYTES, Connection, ConnectionLimits, FrameHandler
+from broker.server.connection import Connection, ConnectionLimits, FrameHandler
 from broker.server.in_flight import InFlight
+from broker.server.receive_buffers import ReceiveBuffers
 
 LOG = logging.getLogger("broker.listener")
 
@@ -108,7 +109,7 @@ class Listener:
         self._connections_per_address_max = connections_per_address_max
         self._idle_s = idle_s
         self._per_address: Counter[str] = Counter()
-        self._read_buffer = bytearray(READ_BUFFER_BYTES)
+        self._buffers = ReceiveBuffers()
         self._idle_timer: asyncio.TimerHandle | None = None
         listening.listen(backlog)
         loop.add_reader(listening.fileno(), self._on_acceptable)
@@ -176,7 +177,7 @@ class Listener:
             peer,
             self._limits,
             self._in_flight,
-            self._read_buffer,
+            self._buffers,
             self._handle,
             self._on_turn_end,
         )

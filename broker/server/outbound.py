@@ -46,12 +46,16 @@ class FileCutShort(Exception):
 
 
 class Outbound:
-    """The queue of one connection. Raises OSError from the socket as it is; the connection then closes."""
+    """
+    The queue of one connection. Raises OSError from the socket as it is; the connection then closes.
+
+    `queued_bytes` does not count the short answers since the last `send` or `settle`, JOINED_BYTES_MAX at most.
+    """
 
     __slots__ = (
+        "_fresh",
         "_in_flight",
         "_in_memory",
-        "_joined",
         "_pieces",
         "_sent_of_head",
         "_socket",
@@ -64,8 +68,8 @@ class Outbound:
         self._in_flight = in_flight
         self._in_memory = 0
         self._pieces: deque[Piece] = deque()
-        self._joined: bytearray | None = None
-        """The last piece, when it is ours and short ones may be put behind it."""
+        self._fresh = bytearray()
+        """Short pieces behind the last one of the queue."""
         self._sent_of_head: int = 0
         self.queued_bytes = 0
         self.sent_bytes = 0
@@ -75,29 +79,26 @@ class Outbound:
             self._append_slice(piece)
             return
         size = len(piece)
-        self.queued_bytes += size
-        self._in_memory += size
-        self._in_flight.unsent += size
-        joined = self._joined
         if size > COPIED_BYTES_MAX:
-            self._joined = None
-            self._pieces.append(piece)
-        elif joined is not None and len(joined) < JOINED_BYTES_MAX:
-            joined += piece
-        elif size:
-            self._joined = bytearray(piece)
-            self._pieces.append(self._joined)
-
-    def _append_slice(self, piece: FileSlice) -> None:
-        if piece.size == 0:
-            piece.release()
+            self.settle()
+            self._queue(piece, size)
             return
-        self.queued_bytes += piece.size
-        self._joined = None
-        self._pieces.append(piece)
+        fresh = self._fresh
+        fresh += piece
+        if len(fresh) > JOINED_BYTES_MAX - COPIED_BYTES_MAX:
+            self.settle()
+
+    def settle(self) -> None:
+        """Puts the short answers that came last into the queue, where they are counted."""
+        if self._fresh:
+            fresh, self._fresh = self._fresh, bytearray()
+            self._queue(fresh, len(fresh))
 
     def send(self, budget: int) -> bool:
         """Sends about *budget* bytes at most; True when nothing is left."""
+        if self._fresh and not self._pieces:
+            return self._send_fresh()
+        self.settle()
         while self._pieces:
             if budget <= 0:
                 return False
@@ -117,11 +118,40 @@ class Outbound:
         for piece in self._pieces:
             _let_go(piece)
         self._pieces.clear()
-        self._joined = None
+        self._fresh = bytearray()
         self._in_flight.unsent -= self._in_memory
         self._in_memory = 0
         self._sent_of_head = 0
         self.queued_bytes = 0
+
+    def _queue(self, piece: bytes | bytearray | memoryview, size: int) -> None:
+        self.queued_bytes += size
+        self._in_memory += size
+        self._in_flight.unsent += size
+        self._pieces.append(piece)
+
+    def _append_slice(self, piece: FileSlice) -> None:
+        if piece.size == 0:
+            piece.release()
+            return
+        self.settle()
+        self.queued_bytes += piece.size
+        self._pieces.append(piece)
+
+    def _send_fresh(self) -> bool:
+        """The ordinary case: nothing waits, and the socket takes the short answers of a whole turn at once."""
+        fresh, self._fresh = self._fresh, bytearray()
+        try:
+            sent = self._socket.send(fresh)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        self.sent_bytes += sent
+        if sent == len(fresh):
+            return True
+        self._queue(fresh, len(fresh))
+        self.queued_bytes -= sent
+        self._sent_of_head = sent
+        return False
 
     def _send_bytes(self) -> int:
         run: list[bytes | bytearray | memoryview] = []
@@ -156,8 +186,6 @@ class Outbound:
                 break
             sent -= size
             self._pieces.popleft()
-            if head is self._joined:
-                self._joined = None
             if isinstance(head, (bytes, bytearray, memoryview)):
                 self._in_memory -= size
                 self._in_flight.unsent -= size

@@ -16,7 +16,18 @@ from broker.records import (
     UndecodableRecords,
 )
 from broker.records.batch import compression_of
-from broker.records.header import HEADER_SIZE, LOG_OVERHEAD, MAGIC, NO_TIMESTAMP, crc_is_right, parse_header
+from broker.records.header import (
+    COMPRESSION_MASK,
+    CONTROL_BIT,
+    HEADER_SIZE,
+    LOG_APPEND_TIME_BIT,
+    LOG_OVERHEAD,
+    MAGIC,
+    NO_TIMESTAMP,
+    TRANSACTIONAL_BIT,
+    crc_is_right,
+    parse_header,
+)
 from broker.storage.config import LogConfig
 from broker.storage.errors import (
     CorruptMessage,
@@ -27,6 +38,8 @@ from broker.storage.errors import (
     RecordListTooLarge,
     UnsupportedCompression,
 )
+
+_COMPRESSION_MAX = 4
 
 
 class AppendOrigin(Enum):
@@ -80,21 +93,21 @@ def _refuse_size(batch: memoryview, header: BatchHeader) -> None:
 
 def _check_clients_rules(header: BatchHeader, config: LogConfig, now_ms: int) -> None:
     attributes = header.attributes
-    if header.is_control:
+    if attributes & CONTROL_BIT:
         raise InvalidRecord("a client may not write control records")
     if header.base_offset != 0:
         raise InvalidRecord(f"a base offset of {header.base_offset}: offsets are the log's to give, clients send 0")
-    if attributes & 0x07 > 4:
-        raise UnsupportedCompression(f"compression code {attributes & 0x07}, 0 to 4 are known")
+    if attributes & COMPRESSION_MASK > _COMPRESSION_MAX:
+        raise UnsupportedCompression(f"compression code {attributes & COMPRESSION_MASK}, 0 to 4 are known")
     if header.producer_id >= 0:
         if header.base_sequence < 0 or header.producer_epoch < 0:
             raise InvalidRecord(
                 f"producer {header.producer_id} sent epoch {header.producer_epoch}, sequence {header.base_sequence}"
             )
-    elif header.is_transactional:
+    elif attributes & TRANSACTIONAL_BIT:
         raise InvalidRecord("a transaction without a producer id")
     if config.message_timestamp_type is TimestampType.CREATE_TIME:
-        if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
+        if attributes & LOG_APPEND_TIME_BIT:
             raise InvalidTimestamp("a producer may not send timestamps of type LogAppendTime")
         if header.max_timestamp - now_ms > config.message_timestamp_after_max_ms:
             raise InvalidTimestamp(

@@ -247,6 +247,6 @@ def sources_of(segments: Segments, end: int) -> list[Source]:
 
 def _append(target: Segment, kept: Kept) -> None:
     header = parse_header(memoryview(kept.data))
-    target.append(kept.data, header, header.base_offset, header.max_timestamp)
+    target.append(kept.data, header.last_offset, header.max_timestamp)
     if kept.aborted is not None:
         target.transactions().append(kept.aborted)

@@ -1,6 +1,6 @@
 """What a topic's configuration says about its logs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.records import TimestampType
 
@@ -43,3 +43,9 @@ class LogConfig:
     flush_ms: int = _NEVER
     flush_before_ack: bool = False
     producer_id_expiration_ms: int = _DAY_MS
+    flushes: bool = field(init=False, default=False)
+    """Whether anything but the operating system asks for an fsync."""
+
+    def __post_init__(self) -> None:
+        flushes = self.flush_before_ack or self.flush_ms < _NEVER or self.flush_messages < _NEVER
+        object.__setattr__(self, "flushes", flushes)

@@ -70,12 +70,12 @@ class Flushing:
         self._segments = segments
         self._files = files
         self._clock = clock
-        self._dirty_since: float | None = None
+        self.dirty_since: float | None = None
+        """When the first append was that is not synced, on the clock's monotonic hand; None while all are."""
 
     def wrote(self) -> None:
-        """Notes an append: flush.ms counts from the first that is not synced."""
-        if self._dirty_since is None:
-            self._dirty_since = self._clock.monotonic()
+        """Notes the first append that is not synced: flush.ms counts from it."""
+        self.dirty_since = self._clock.monotonic()
 
     def truncated(self, next_offset: int) -> None:
         """Notes that the log ends at *next_offset*, synced; what a flush under way finds is no longer about it."""
@@ -97,7 +97,7 @@ class Flushing:
 
     def deadline(self, config: LogConfig) -> float | None:
         """When flush.ms asks for an fsync, on the clock's monotonic hand; None while everything is synced."""
-        return None if self._dirty_since is None else self._dirty_since + config.flush_ms / 1000
+        return None if self.dirty_since is None else self.dirty_since + config.flush_ms / 1000
 
     def begin(self, next_offset: int) -> PendingFlush:
         """The fsync of all segments that are not synced. Raises OSError."""
@@ -134,7 +134,7 @@ class Flushing:
             generation=self.generation,
         )
         self.new_names = self.new_directory = False
-        self._dirty_since = None
+        self.dirty_since = None
         return pending
 
     def complete(self, pending: PendingFlush) -> bool:

@@ -30,7 +30,7 @@ from broker.records import (
     iterate_batches,
     parse_marker,
 )
-from broker.records.header import assign_position, stamp_log_append_time
+from broker.records.header import CONTROL_BIT, assign_position, stamp_log_append_time
 from broker.storage.append_validation import AppendOrigin, validate_batch
 from broker.storage.compaction import Compaction
 from broker.storage.compactions import Compactions
@@ -213,7 +213,7 @@ class PartitionLog:
 
     # ---- append
 
-    def append(self, records: memoryview, *, leader_epoch: int, origin: AppendOrigin = AppendOrigin.CLIENT) -> Appended:
+    def append(self, records: memoryview, leader_epoch: int, origin: AppendOrigin = AppendOrigin.CLIENT) -> Appended:
         """
         Stores one batch, whose bytes are patched in place; the buffer may be used again on return.
 
@@ -225,11 +225,12 @@ class PartitionLog:
         config = self.config
         now_ms = self._clock.now_ms()
         header = validate_batch(records, config, now_ms, origin)
-        if header.producer_id >= 0:
+        has_producer = header.producer_id >= 0
+        if has_producer:
             stored = self._producers.check(header)
             if stored is not None:
                 return Appended(stored.base_offset, stored.last_offset, -1, self._log_start_offset, duplicate=True)
-        marker = _marker_in(header, records) if header.is_control else None
+        marker = _marker_in(header, records) if header.attributes & CONTROL_BIT else None
         base_offset = self._next_offset
         last_offset = base_offset + header.last_offset_delta
         append_time = -1
@@ -245,7 +246,7 @@ class PartitionLog:
                 segment = self._segments.active
             if leader_epoch > self._epochs.latest:
                 self._epochs.assign(leader_epoch, base_offset)
-            segment.append(records, header, base_offset, max_timestamp)
+            segment.append(records, last_offset, max_timestamp)
         except (OSError, StorageError) as error:
             raise health.failed(error, len(records)) from error
         if health.disk.refuses is not None:
@@ -253,13 +254,14 @@ class PartitionLog:
         self._next_offset = last_offset + 1
         if not config.flush_before_ack:
             self._high_watermark = last_offset + 1
-        self._flushing.wrote()
-        if header.producer_id >= 0:
+        if self._flushing.dirty_since is None:
+            self._flushing.wrote()
+        if has_producer:
             if marker is None:
                 self._producers.stored(header, base_offset, now_ms)
             else:
                 self._note_end(segment, header, base_offset, marker, now_ms)
-        return Appended(base_offset, last_offset, append_time, self._log_start_offset, duplicate=False)
+        return Appended(base_offset, last_offset, append_time, self._log_start_offset, False)
 
     def roll(self) -> None:
         """Seals the active segment and starts a new one at the next offset, unless it is empty. Raises StorageError."""

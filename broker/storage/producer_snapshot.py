@@ -22,9 +22,8 @@ Source      Kafka's ProducerStateManager, ProducerSnapshot
 
 from struct import Struct
 
-from crc32c import crc32c
-
 from broker.errors import BrokerError
+from broker.records.checksum import crc32c
 from broker.records.header import NO_SEQUENCE, SEQUENCE_MAX
 from broker.storage.producer_state import ProducerState, StoredBatch
 

@@ -12,7 +12,7 @@ Source       Kafka's LogSegment.shouldRoll
 from random import random
 
 from broker.storage.config import LogConfig
-from broker.storage.segment import Segment
+from broker.storage.segment import RELATIVE_OFFSET_MAX, Segment
 
 
 class Rolling:
@@ -28,7 +28,15 @@ class Rolling:
         self, segment: Segment, size: int, last_offset: int, max_timestamp: int, now_ms: int, config: LogConfig
     ) -> bool:
         """Whether a batch of *size* bytes up to *last_offset* wants a new segment."""
-        if not segment.has_room_for(size, last_offset, config.segment_bytes, config.segment_index_bytes):
+        if segment.size and (
+            segment.size + size > config.segment_bytes
+            or last_offset - segment.base_offset > RELATIVE_OFFSET_MAX
+            # No index has more; so many entries of the larger kind have room in any case.
+            or (
+                segment.index_entries >= config.segment_index_bytes // 12 - 1
+                and segment.has_full_index(config.segment_index_bytes)
+            )
+        ):
             return True
         first = segment.first_timestamp
         waited_ms = max_timestamp - first if first >= 0 else now_ms - self._began_ms

@@ -8,9 +8,8 @@ through one that a crash may have torn.
 from collections.abc import Iterator
 from pathlib import Path
 
-from crc32c import crc32c
-
 from broker.records import RecordBatch
+from broker.records.checksum import crc32c
 from broker.records.header import (
     HEADER_SIZE,
     LOG_OVERHEAD,

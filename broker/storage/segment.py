@@ -22,7 +22,7 @@ from broker.storage.scan import scan_headers, scan_valid_batches
 from broker.storage.time_index import TimeIndex
 from broker.storage.transaction_index import TransactionIndex
 
-_RELATIVE_OFFSET_MAX = 2**31 - 1
+RELATIVE_OFFSET_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +99,13 @@ class Segment:
 
     # ---- writing
 
-    def append(self, batch: Bytes, header: BatchHeader, base_offset: int, max_timestamp: int) -> None:
+    def append(self, batch: Bytes, last_offset: int, max_timestamp: int) -> None:
         """
-        Writes one batch, whose header has been patched already, at the end.
+        Writes one batch up to *last_offset*, whose header has been patched already, at the end.
 
         Raises StorageError when the disk fails: what was written is cut off again and the segment is as before.
         """
-        file = self.file()
+        file = self._file or self.file()
         position = self.size
         if self._torn:
             self._cut_torn_write(file)
@@ -119,20 +119,19 @@ class Segment:
             except StorageError as second:
                 raise failure from second
             raise failure from error
-        self.size = position + len(batch)
-        self._note(position, len(batch), base_offset + header.last_offset_delta, max_timestamp)
+        size = len(batch)
+        self.size = position + size
+        self._note(position, size, last_offset, max_timestamp)
 
-    def has_room_for(self, size: int, last_offset: int, segment_bytes: int, segment_index_bytes: int) -> bool:
-        """Whether a batch of *size* bytes up to *last_offset* may still come here."""
-        if not self.size:
-            return True
-        offset_index, time_index = self._indexes or self.indexes()
-        return (
-            self.size + size <= segment_bytes
-            and last_offset - self.base_offset <= _RELATIVE_OFFSET_MAX
-            and len(offset_index) < segment_index_bytes // 8
-            and len(time_index) < segment_index_bytes // 12 - 1
-        )
+    @property
+    def index_entries(self) -> int:
+        """Of the offset index; the time index has no more while the segment is written."""
+        return len((self._indexes or self.indexes())[0])
+
+    def has_full_index(self, segment_index_bytes: int) -> bool:
+        """Whether one of the indexes has all the entries that fit into *segment_index_bytes*."""
+        offset_index, time_index = self.indexes()
+        return len(offset_index) >= segment_index_bytes // 8 or len(time_index) >= segment_index_bytes // 12 - 1
 
     def seal(self, *, sync: bool = False) -> None:
         """Saves the indexes. The segment can still be written: seal it again then. Raises OSError."""

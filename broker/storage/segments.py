@@ -16,10 +16,12 @@ class Segments:
     of a thousand segments costs no more than one of five.
     """
 
-    __slots__ = ("_base_offsets", "_recently_read", "_segments")
+    __slots__ = ("_base_offsets", "_recently_read", "_segments", "active")
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._segments = list(segments)
+        self.active = self._segments[-1]
+        """The last one. An attribute, because every append asks for it."""
         self._base_offsets = [segment.base_offset for segment in segments]
         self._recently_read: list[Segment] = []
 
@@ -28,10 +30,6 @@ class Segments:
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(tuple(self._segments))
-
-    @property
-    def active(self) -> Segment:
-        return self._segments[-1]
 
     @property
     def first(self) -> Segment:
@@ -59,6 +57,7 @@ class Segments:
     def add(self, segment: Segment) -> None:
         """Makes *segment* the active one."""
         sealed = self.active
+        self.active = segment
         self._segments.append(segment)
         self._base_offsets.append(segment.base_offset)
         self.read(sealed)
@@ -68,6 +67,7 @@ class Segments:
         slot = bisect_right(self._base_offsets, segment.base_offset) - 1
         del self._segments[slot]
         del self._base_offsets[slot]
+        self.active = self._segments[-1]
         if segment in self._recently_read:
             self._recently_read.remove(segment)
         segment.rest()
@@ -83,6 +83,7 @@ class Segments:
         slot = bisect_right(self._base_offsets, segment.base_offset) - 1
         self._segments[slot : slot + len(group)] = [segment]
         self._base_offsets[slot : slot + len(group)] = [segment.base_offset]
+        self.active = self._segments[-1]
         for replaced in group:
             if replaced in self._recently_read:
                 self._recently_read.remove(replaced)

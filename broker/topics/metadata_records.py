@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from crc32c import crc32c
-
 from broker.identifiers import TopicId, parse_topic_id, topic_id_text
+from broker.records.checksum import crc32c
 
 
 @dataclass(frozen=True, slots=True)

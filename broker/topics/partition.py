@@ -11,8 +11,6 @@ from broker.identifiers import TopicId
 from broker.storage import Appended, AppendOrigin, PartitionLog
 from broker.storage.errors import StorageError
 
-_NEVER = 2**63 - 1
-
 
 class Partition:
     """
@@ -67,12 +65,6 @@ class Partition:
         raise AttributeError(name)
 
     @property
-    def flushes_by_itself(self) -> bool:
-        """Whether flush.ms or flush.messages ask for an fsync now and then."""
-        config = self.log.config
-        return config.flush_ms < _NEVER or config.flush_messages < _NEVER
-
-    @property
     def offline(self) -> str | None:
         """Why it takes no appends until the broker starts again; None while it does."""
         return str(self.unopened.reason) if self.unopened is not None else self.log.offline
@@ -87,11 +79,12 @@ class Partition:
         With flush.before.ack the caller must also wait for the flush (`FlushGroup.wait`). Errors: the StorageRefusal
         tree.
         """
-        appended = self.log.append(records, leader_epoch=self.leader_epoch, origin=origin)
+        log = self.log
+        appended = log.append(records, self.leader_epoch, origin)
         if not appended.duplicate:
             self.appended_records += appended.last_offset - appended.base_offset + 1
             self.appended_bytes += len(records)
-        if not self.log.config.flush_before_ack:
+        if not log.config.flush_before_ack:
             self._parked.wake(self)
         return appended
 

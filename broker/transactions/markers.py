@@ -94,7 +94,7 @@ class PartitionMarkers:
                     self._append(partition, producer, marker)
                 if partition.log.config.flush_before_ack:
                     unsynced.append((place, partition, partition.log.next_offset - 1))
-                elif partition.flushes_by_itself:
+                elif partition.log.config.flushes:
                     self._flushes.schedule(partition)
             except KafkaError as refused:
                 if refused.code is ErrorCode.INVALID_PRODUCER_EPOCH:

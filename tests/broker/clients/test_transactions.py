@@ -239,14 +239,17 @@ def test_a_transaction_that_its_producer_left_is_aborted_by_its_timeout(tmp_path
         create_topic(broker, "t")
         gone = transactional(broker, "gone", **{"transaction.timeout.ms": 3000})
         left.callback(lambda: gone)
+        open_since = time.monotonic()
         gone.begin_transaction()
         gone.produce("t", b"never", partition=0)
         gone.flush(10)
         broker.kill()
         broker.start()
         write(transactional(broker, "other"), "t", b"behind")
-        assert read(broker, "t") == []
+        seen = read(broker, "t")
         began = time.monotonic()
+        # On a slow machine its time may be over by now.
+        assert seen == [] or began - open_since > 3
         assert read(broker, "t", until=lambda values: values == [b"behind"], seconds=40) == [b"behind"]
         assert time.monotonic() - began < 30
 

@@ -6,16 +6,17 @@ A fault is planted by putting another function in a class's place, before the br
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from broker.errors import ErrorCode
 from broker.handlers import fetch as fetch_handler
 from broker.records import BatchHeader, Marker, MarkerKind
-from broker.server.connection import Connection, Exchange
+from broker.server.connection import Connection
 from broker.server.dispatch import Dispatcher
 from broker.server.offset_log import GroupTransactions, PartitionOffsetLog
+from broker.server.outbound import Piece
 from broker.storage import Appended, AppendOrigin, PartitionLog
 from broker.storage.cleaner import Cleaner
 from broker.storage.producer_state import Producers, StoredBatch
@@ -178,10 +179,10 @@ def _starts_without_the_last_records() -> None:
 def _answers_nothing_after_a_restart() -> None:
     handle = Dispatcher.handle
 
-    def mute(self: Dispatcher, connection: Connection, frame: memoryview, exchange: Exchange) -> None:
+    def mute(self: Dispatcher, connection: Connection, frame: memoryview) -> Sequence[Piece] | None:
         if any(partition.leader_epoch > 0 for partition in self._broker.catalog.partitions()):
-            return
-        handle(self, connection, frame, exchange)
+            return None
+        return handle(self, connection, frame)
 
     _put(Dispatcher, "handle", mute)
 
