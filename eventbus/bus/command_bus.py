@@ -81,23 +81,30 @@ class CommandBus:
         route = self._routes.get(type(command)) or self._route(type(command))
         if id is not None and not 0 < len(id) <= _ID_CHARACTERS_MAX:
             raise ValueError(f"a command's id has 1 to {_ID_CHARACTERS_MAX} characters, this one {len(id)}")
-        sent = Sent(self, command, id or new_event_id(), current_scope())
+        outer = current_scope()
+        sent = Sent(self, command, id or new_event_id(), outer)
+        key = None if id is None else f"{command.message_name}:{id}"
         try:
             if is_traced_lately():
                 with command_span(command.message_name, sent.id):
                     # Within the span, so that what the command leads to is its child.
                     sent.take_trace()
-                    receipt = await self._send(route, sent, id)
+                    receipt = await self._send(route, sent, key)
+            elif outer is not None:
+                receipt = await self._send(route, sent, key)
             else:
-                receipt = await self._send(route, sent, id)
+                # As `_send`, without its coroutine: that is a tenth of what a command costs.
+                try:
+                    receipt = await self._handle(route, sent, key)
+                except (ConcurrencyConflict, CommandRepeated) as error:
+                    receipt = await self._again(route, sent, key, error)
         except Exception:
             route.failed.add()
             raise
         route.handled.add()
         return receipt
 
-    async def _send(self, route: _Route, sent: "Sent", id: str | None) -> Receipt:
-        key = None if id is None else f"{sent.command.message_name}:{id}"
+    async def _send(self, route: _Route, sent: "Sent", key: str | None) -> Receipt:
         if sent.outer is not None:
             # A conflict is the outer message's to retry: its transaction cannot be half done again.
             sent.join(sent.outer)

@@ -16,13 +16,28 @@ Source     decision 3
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import insert_into
+from eventbus.database.driver_statement import DriverStatement
 from eventbus.database.tables import checkpoints
 from eventbus.errors import CheckpointFenced, ForeignLog
+
+_ADVANCE: Final = DriverStatement(
+    sqlite="UPDATE eventbus_checkpoints SET next_offset = ?, updated_at = ? WHERE consumer = ? AND generation = ? "
+    "AND topic = ? AND partition = ? AND epoch = ? AND next_offset IS ?",
+    postgresql="UPDATE eventbus_checkpoints SET next_offset = $1, updated_at = $2 WHERE consumer = $3 "
+    "AND generation = $4 AND topic = $5 AND partition = $6 AND epoch = $7 AND next_offset IS NOT DISTINCT FROM $8",
+)
+_HOLD: Final = DriverStatement(
+    sqlite="SELECT epoch FROM eventbus_checkpoints WHERE consumer = ? AND generation = ? AND topic = ? "
+    "AND partition = ? AND epoch = ?",
+    postgresql="SELECT epoch FROM eventbus_checkpoints WHERE consumer = $1 AND generation = $2 AND topic = $3 "
+    "AND partition = $4 AND epoch = $5 FOR KEY SHARE",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,33 +115,32 @@ class Checkpoints:
         """
         if checkpoint.next_offset is not None and next_offset < checkpoint.next_offset:
             raise ValueError(f"{_name(checkpoint)}: cannot go back from {checkpoint.next_offset} to {next_offset}")
-        statement = (
-            update(checkpoints)
-            .where(
-                _is(checkpoint.consumer, checkpoint.generation, checkpoint.log),
-                checkpoints.c.epoch == checkpoint.epoch,
-                checkpoints.c.next_offset.is_not_distinct_from(checkpoint.next_offset),
-            )
-            .values(next_offset=next_offset, updated_at=datetime.now(UTC))
+        log = checkpoint.log
+        moved = await _ADVANCE.execute(
+            connection,
+            next_offset,
+            datetime.now(UTC),
+            checkpoint.consumer,
+            checkpoint.generation,
+            log.topic,
+            log.partition,
+            checkpoint.epoch,
+            checkpoint.next_offset,
         )
-        if (await connection.execute(statement)).rowcount != 1:
+        if moved.rowcount != 1:
             raise CheckpointFenced(_fenced(checkpoint))
-        return replace(checkpoint, next_offset=next_offset)
+        return Checkpoint(checkpoint.consumer, checkpoint.generation, log, checkpoint.epoch, next_offset)
 
     async def hold(self, connection: AsyncConnection, checkpoint: Checkpoint) -> None:
         """
         Have nobody claim the partition until this transaction ends. Any number of transactions hold it at the same
         time, and it advances beside them. Raises CheckpointFenced when another owner has claimed it since.
         """
-        statement = (
-            select(checkpoints.c.epoch)
-            .where(
-                _is(checkpoint.consumer, checkpoint.generation, checkpoint.log),
-                checkpoints.c.epoch == checkpoint.epoch,
-            )
-            .with_for_update(read=True, key_share=True)
+        log = checkpoint.log
+        held = await _HOLD.execute(
+            connection, checkpoint.consumer, checkpoint.generation, log.topic, log.partition, checkpoint.epoch
         )
-        if (await connection.execute(statement)).first() is None:
+        if held.first() is None:
             raise CheckpointFenced(_fenced(checkpoint))
 
     async def seek(self, connection: AsyncConnection, checkpoint: Checkpoint, next_offset: int) -> Checkpoint:

@@ -7,30 +7,25 @@ Both are rows of the effect's own transaction, so an effect and the memory of it
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert, Value
-from eventbus.database.dialects import Statement, as_list, insert_into
+from eventbus.database.dialects import as_list, insert_into
 from eventbus.database.direct import Direct, PostgresqlDriver
+from eventbus.database.driver_statement import DriverStatement
 from eventbus.database.tables import commands
-from eventbus.database.times import UtcTime
 
-_ADMIT: Final = Statement(
+_ADMIT: Final = DriverStatement(
     # WHERE true: without it SQLite reads ON as the beginning of a join.
-    sqlite=text(
-        "INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
-        "SELECT :consumer, value, :now FROM json_each(:ids) WHERE true "
-        "ON CONFLICT DO NOTHING RETURNING message_id"
-    ).bindparams(bindparam("now", type_=UtcTime)),
+    sqlite="INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+    "SELECT ?, value, ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING RETURNING message_id",
     # In one order, so that two transactions that admit the same ids wait for each other and never deadlock.
-    postgresql=text(
-        "INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
-        "SELECT CAST(:consumer AS text), id, :now FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id "
-        "ON CONFLICT DO NOTHING RETURNING message_id"
-    ).bindparams(bindparam("now", type_=UtcTime)),
+    postgresql="INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+    "SELECT $1::text, id, $2::timestamptz FROM unnest($3::text[]) AS id ORDER BY id "
+    "ON CONFLICT DO NOTHING RETURNING message_id",
 )
 
 INSERT_COMMANDS: Final = BatchInsert(commands, "command_id", "receipt", "recorded_at")
@@ -53,11 +48,8 @@ class Inbox:
         """
         if not message_ids:
             return set()
-        rows = await connection.execute(
-            _ADMIT.on(connection),
-            {"consumer": consumer, "ids": as_list(connection, message_ids), "now": datetime.now(UTC)},
-        )
-        return set(rows.scalars())
+        rows = await _ADMIT.execute(connection, consumer, datetime.now(UTC), as_list(connection, message_ids))
+        return {cast("str", row[0]) for row in rows.all()}
 
 
 class CommandInbox:

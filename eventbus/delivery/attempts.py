@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from eventbus.database import Inbox, ParkedEvent, Parking
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.event_claim import NOT_FAILURES, Fence
+from eventbus.delivery.event_scope import handle
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.incoming import Call, Incoming, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
@@ -83,10 +84,8 @@ class Attempts:
                 if waiting is not None:
                     await self._parking.add(connection, [waiting])
                 else:
-                    unit = transaction.unit_of_work(work.metadata(attempt))
                     with self._outcomes.span(fence, [work]):
-                        await call.invocation(work.event, unit)
-                        await unit.complete()
+                        await handle(transaction, work, call, attempt)
         if waiting is not None:
             self._outcomes.waiting([waiting])
         elif is_new:

@@ -9,22 +9,17 @@ from eventbus.delivery.attempts import Attempts
 from eventbus.delivery.event_claim import NOT_FAILURES, Fence
 from eventbus.delivery.incoming import Undecodable, Work
 from eventbus.delivery.outcomes import Outcomes
+from eventbus.delivery.pace import Pace
 from eventbus.delivery.slice import Failed, Slices
 from eventbus.errors import ConcurrencyConflict
 from eventbus.handlers.registry import HandlerDefinition
 from eventbus.store import Transactions
 
-_SECONDS: Final = 0.1
-_FIRST: Final = 50
 _CONFLICTS_MAX: Final = 2
 
 
 class Batches:
-    """
-    Of one service.
-
-    size    how many works a transaction is to have, so that it lasts a tenth of a second, not minutes
-    """
+    """Of one service."""
 
     def __init__(
         self,
@@ -33,15 +28,15 @@ class Batches:
         outcomes: Outcomes,
         definitions: Iterable[HandlerDefinition],
     ) -> None:
-        self.size = _FIRST
-        self._slices = Slices(service, transactions, outcomes)
+        self._pace = Pace()
+        self._slices = Slices(service, transactions, outcomes, self._pace)
         self._attempts = Attempts(service, transactions, outcomes)
         self._alone = frozenset(one.name for one in definitions if one.options.transaction == "each")
 
-    def adapt(self, count: int, seconds: float) -> None:
-        """So many have taken so long."""
-        fitting = int(count * _SECONDS / max(seconds, 1e-6))
-        self.size = max(1, min(fitting, self.size * 4, 10_000))
+    @property
+    def size(self) -> int:
+        """How many works a transaction is to have."""
+        return self._pace.size
 
     async def apply(self, fence: Fence, works: Sequence[Work], next_offset: int) -> None:
         """

@@ -24,6 +24,7 @@ import anyio
 from eventbus.database import Database, DeadLetter, DeadLetters, LetterRetries, ParkedEvent, ParkedKey, Parking
 from eventbus.delivery.backoff import Backoff, wait_before
 from eventbus.delivery.event_claim import NOT_FAILURES
+from eventbus.delivery.event_scope import handle
 from eventbus.delivery.giving_up import GivingUp, NotHandled
 from eventbus.delivery.incoming import Incoming, Sorting, Undecodable, dead_letter, failure_of, record_of
 from eventbus.delivery.outcomes import Outcomes
@@ -333,9 +334,7 @@ class Drain:
         if not isinstance(found, tuple):
             raise NotHandled(f"{handler} does not take {kept.type!r} any more: discard the letter, or bring it back")
         incoming, call = found
-        unit = transaction.unit_of_work(incoming.metadata(attempt))
-        await call.invocation(incoming.event, unit)
-        await unit.complete()
+        await handle(transaction, incoming, call, attempt)
 
     async def _tell_figures(self) -> None:
         async with self._database.reading() as connection:

@@ -16,7 +16,6 @@ Not a failure
 """
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -125,10 +124,8 @@ class EventDelivery:
         while at < len(records):
             part = records[at : at + self._batches.size]
             at += len(part)
-            begun = time.monotonic()
             end = next_offset if at == len(records) else records[at].offset
             await self._batches.apply(claim, self._sort(claim, part), end)
-            self._batches.adapt(len(part), time.monotonic() - begun)
         if claim.next_offset < next_offset:
             await self._batches.apply(claim, (), next_offset)
 

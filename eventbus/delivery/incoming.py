@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from eventbus.database import DeadLetter, Failure, ParkedEvent, ParkedKey
 from eventbus.errors import UndecodableMessage
@@ -15,9 +16,13 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.transport.port import IncomingRecord
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """One handler that a record is for, and the inbox's name for the two together: None when the record has no id."""
+    """
+    One handler that a record is for, and the inbox's name for the two together: None when the record has no id.
+
+    Not frozen, as each record has one and a frozen one costs four times as much; nobody changes it.
+    """
 
     invocation: Invocation
     inbox_id: str | None
@@ -27,9 +32,9 @@ class Call:
         return self.invocation.definition
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
-    """A record of an event that some handler takes."""
+    """A record of an event that some handler takes. Not frozen, as a Call."""
 
     record: IncomingRecord
     envelope: Envelope
@@ -63,35 +68,49 @@ Work = Incoming | Undecodable
 """What a record is to the handlers that read it."""
 
 
+class _Route(NamedTuple):
+    """One handler of a type; *suffix*: what it adds to a message in the inbox."""
+
+    invocation: Invocation
+    name: str
+    suffix: str
+
+
 class Sorting:
     """The handlers of one application by event, and how records find them."""
 
     def __init__(self, handlers: Mapping[type[Event], Sequence[Invocation]], types: MessageTypes) -> None:
         self._types = types
-        self._handlers = {
-            name.encode(): tuple(calls) for event, calls in handlers.items() if calls for name in event.event_names()
+        self._routes = {
+            name.encode(): tuple(_Route(one, one.definition.name, f"#{one.definition.name}") for one in calls)
+            for event, calls in handlers.items()
+            if calls
+            for name in event.event_names()
         }
 
     def sort(self, record: IncomingRecord, first_offsets: Mapping[str, int]) -> "Incoming | Undecodable | Unhandled":
         """*first_offsets*: where the parts of those handlers begin that do not begin at the log's start."""
-        kind = dict(record.headers).get("ce_type")
-        invocations = self._handlers.get(kind) if kind else ()
-        if invocations is None:
+        headers = dict(record.headers)
+        kind = headers.get("ce_type")
+        routes = self._routes.get(kind) if kind else ()
+        if routes is None:
             name = (kind or b"").decode(errors="replace")
             return Unhandled(record, None if name in self._types else name)
         try:
-            sent_at = datetime.fromtimestamp(max(0, record.timestamp_ms) / 1000, UTC)
-            envelope = Envelope.from_headers(record.headers, time=sent_at)
-            if "\x00" in envelope.id or "\x00" in envelope.source:
+            sent_at = None
+            if headers.get("ce_time") is None:
+                sent_at = datetime.fromtimestamp(max(0, record.timestamp_ms) / 1000, UTC)
+            envelope = Envelope.from_header_map(headers, time=sent_at)
+            message = f"{envelope.source}/{envelope.id}"
+            if "\x00" in message:
                 raise UndecodableMessage("the header ce_id or ce_source has a NUL in it, which no database can keep")
-            event = self._types.decode(envelope, record.value)
+            event = self._types.decode_as(envelope.type, envelope.version, record.value)
         except UndecodableMessage as error:
-            calls = _calls(invocations, record, first_offsets, _message(record))
-            return Undecodable(record, error, calls) if calls or not invocations else Unhandled(record, None)
+            calls = _calls(routes, record, first_offsets, _message(headers))
+            return Undecodable(record, error, calls) if calls or not routes else Unhandled(record, None)
         if event is None:
             return Unhandled(record, envelope.type)
-        message = f"{envelope.source}/{envelope.id}"
-        return Incoming(record, envelope, event, _calls(invocations, record, first_offsets, message))
+        return Incoming(record, envelope, event, _calls(routes, record, first_offsets, message))
 
     def for_handler(self, record: IncomingRecord, handler: str) -> "tuple[Incoming, Call] | Undecodable | Unhandled":
         """The record as that one handler reads it, wherever its part of the log begins."""
@@ -103,18 +122,18 @@ class Sorting:
 
 
 def _calls(
-    invocations: Sequence[Invocation], record: IncomingRecord, first_offsets: Mapping[str, int], message: str | None
+    routes: Sequence[_Route], record: IncomingRecord, first_offsets: Mapping[str, int], message: str | None
 ) -> list[Call]:
+    offset = record.offset
     return [
-        Call(invocation, None if message is None else f"{message}#{invocation.definition.name}")
-        for invocation in invocations
-        if first_offsets.get(invocation.definition.name, 0) <= record.offset
+        Call(invocation, None if message is None else message + suffix)
+        for invocation, name, suffix in routes
+        if first_offsets.get(name, 0) <= offset
     ]
 
 
-def _message(record: IncomingRecord) -> str | None:
+def _message(headers: Mapping[str, bytes | None]) -> str | None:
     """What a record that cannot be decoded is in the inbox, if its source and id can be read."""
-    headers = dict(record.headers)
     source, id = headers.get("ce_source"), headers.get("ce_id")
     if not source or not id or b"\x00" in source + id:
         return None

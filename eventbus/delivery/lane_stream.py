@@ -139,10 +139,8 @@ class LaneStream:
         fence = LaneFence(
             self._claim, works[0].record.offset, self._turn, lambda below: self._lanes.finish(lane, below)
         )
-        begun = time.monotonic()
         try:
             await self._batches.apply(fence, works, works[-1].record.offset + 1)
-            self._batches.adapt(len(works), time.monotonic() - begun)
         except Exception as error:
             # Not a handler's failure: the others finish what they have begun, then the consumer has its say.
             self._fail(error)

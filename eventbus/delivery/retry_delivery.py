@@ -15,6 +15,7 @@ import anyio
 
 from eventbus.database import Checkpoint, Checkpoints, Database, Inbox, LogPartition
 from eventbus.delivery.event_claim import NOT_FAILURES
+from eventbus.delivery.event_scope import handle
 from eventbus.delivery.giving_up import GivingUp, NotHandled
 from eventbus.delivery.incoming import Call, Incoming, Sorting, Undecodable, dead_letter
 from eventbus.delivery.outcomes import Outcomes
@@ -145,9 +146,7 @@ class RetryDelivery:
             checkpoint = await self._checkpoints.advance(connection, claim.checkpoint, next_offset)
             is_new = bool(await self._inbox.admit(connection, self._service, [retry.inbox_id]))
             if is_new:
-                unit = transaction.unit_of_work(incoming.metadata(retry.attempts + 1))
-                await call.invocation(incoming.event, unit)
-                await unit.complete()
+                await handle(transaction, incoming, call, retry.attempts + 1)
         claim.checkpoint, claim.next_offset = checkpoint, next_offset
         if is_new:
             self._outcomes.handled({incoming.envelope.type: 1})

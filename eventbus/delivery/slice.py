@@ -3,6 +3,7 @@ Several records in one transaction: the checkpoint moves (which fences), the inb
 parked key waits there, handlers run in order, what cannot be decoded becomes dead letters; then it commits.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database import Inbox, ParkedEvent, Parking
 from eventbus.delivery.event_claim import NOT_FAILURES, Fence
+from eventbus.delivery.event_scope import handle
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.incoming import Call, Incoming, Undecodable, Work, dead_letter, parked_event
 from eventbus.delivery.outcomes import Outcomes
+from eventbus.delivery.pace import Pace
 from eventbus.store import Transaction, Transactions
 
 
@@ -39,12 +42,13 @@ class _Told:
 
 
 class Slices:
-    """Applies records of one claim together."""
+    """Applies records of one claim together. *pace* is told how long handlers take."""
 
-    def __init__(self, service: str, transactions: Transactions, outcomes: Outcomes) -> None:
+    def __init__(self, service: str, transactions: Transactions, outcomes: Outcomes, pace: Pace) -> None:
         self._service = service
         self._transactions = transactions
         self._outcomes = outcomes
+        self._pace = pace
         self._inbox = Inbox()
         self._parking = Parking()
         self._giving_up = GivingUp(service)
@@ -70,6 +74,7 @@ class Slices:
         ids = [call.inbox_id for work in works for call in work.calls if call.inbox_id is not None]
         admitted = await self._inbox.admit(connection, self._service, ids)
         parked = await parked_among(self._parking, connection, fence, works)
+        begun = time.monotonic()
         for index, work in enumerate(works):
             if isinstance(work, Undecodable) and not work.calls:
                 await self._bury(transaction, work, None, told)
@@ -89,9 +94,16 @@ class Slices:
                     if await self._bury(transaction, work, call, told) and key is not None:
                         parked.add((call.handler.name, key))
                 else:
-                    await _invoke(transaction, index, work, call)
+                    try:
+                        await handle(transaction, work, call)
+                    except NOT_FAILURES:
+                        raise
+                    except Exception as error:
+                        raise Failed(index, call, error) from error
             if isinstance(work, Incoming):
                 told.handled[work.envelope.type] = told.handled.get(work.envelope.type, 0) + 1
+        if works:
+            self._pace.took(len(works), time.monotonic() - begun)
         await self._parking.add(connection, told.waiting)
 
     async def _bury(self, transaction: Transaction, work: Undecodable, call: Call | None, told: _Told) -> bool:
@@ -103,17 +115,6 @@ class Slices:
             await self._giving_up.publish_copy(transaction, work.record, handler, work.error, 0)
         told.dead.append((work, call, parks))
         return parks
-
-
-async def _invoke(transaction: Transaction, index: int, work: Incoming, call: Call) -> None:
-    unit = transaction.unit_of_work(work.metadata(1))
-    try:
-        await call.invocation(work.event, unit)
-        await unit.complete()
-    except NOT_FAILURES:
-        raise
-    except Exception as error:
-        raise Failed(index, call, error) from error
 
 
 async def parked_among(

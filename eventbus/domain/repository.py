@@ -3,14 +3,15 @@ Loads aggregates and, when the handler has returned, appends what they have reco
 """
 
 import logging
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Final, Generic, TypeVar, cast
 
 from eventbus.domain.aggregate import Aggregate
 from eventbus.domain.state import state_format
 from eventbus.errors import DefinitionError, StreamNotFound
 from eventbus.messages import Event
 from eventbus.serialization import MessageTypes
-from eventbus.store import StoredEvent, UnitOfWork
+from eventbus.store import History, UnitOfWork
 
 _log: Final = logging.getLogger("eventbus.domain")
 
@@ -53,9 +54,9 @@ class Repository(Generic[A]):
     async def _load(self, aggregate: A) -> A:
         shape = aggregate.aggregate_snapshot
         if shape is None:
-            stored = await self._unit_of_work.load(aggregate.stream)
+            history = await self._unit_of_work.history(aggregate.stream)
         else:
-            snapshot, stored = await self._unit_of_work.load_snapshot(aggregate.stream, shape)
+            snapshot, history = await self._unit_of_work.load_snapshot(aggregate.stream, shape)
             if snapshot is not None:
                 if state_format(self._aggregate).read(snapshot.state, aggregate):
                     aggregate.restored(snapshot.stream_version)
@@ -67,8 +68,8 @@ class Repository(Generic[A]):
                         snapshot.stream_version,
                         self._aggregate.__qualname__,
                     )
-                    stored = await self._unit_of_work.load(aggregate.stream)
-        return aggregate.replay(map(self._decode, stored))
+                    history = await self._unit_of_work.history(aggregate.stream)
+        return aggregate.replay(self._decoded(aggregate, history))
 
     def add(self, aggregate: A) -> A:
         """
@@ -80,14 +81,17 @@ class Repository(Generic[A]):
             raise ValueError(f"{aggregate.stream} is loaded already: use that one")
         return aggregate
 
-    def _decode(self, stored: StoredEvent) -> Event:
-        event = self._types.decode_as(stored.type, stored.type_version, stored.data)
-        if event is None:
-            raise DefinitionError(
-                f"stream {stored.envelope.stream!r} holds a {stored.type} v{stored.type_version} at "
-                f"{stored.version}, and {self._aggregate.__name__} applies no such event"
-            )
-        return event
+    def _decoded(self, aggregate: A, history: History) -> Iterator[Event]:
+        decode = self._types.decode_as
+        for name, type_version, data in cast("Iterable[tuple[str, int, bytes]]", history):
+            event = decode(name, type_version, data)
+            if event is None:
+                # Its version: replaying counts as it goes.
+                raise DefinitionError(
+                    f"stream {aggregate.stream!r} holds a {name} v{type_version} at {aggregate.stream_version + 1}, "
+                    f"and {self._aggregate.__name__} applies no such event"
+                )
+            yield event
 
     def _append_recorded(self) -> None:
         for aggregate in self._loaded.values():

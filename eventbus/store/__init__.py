@@ -6,7 +6,7 @@ from eventbus.store.event_outbox import EventOutbox
 from eventbus.store.event_store import EventStore
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.snapshots import Snapshot, Snapshots
-from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, ExpectedVersion, StoredEvent
+from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, ExpectedVersion, History, StoredEvent
 from eventbus.store.transaction import Transaction
 from eventbus.store.transactions import Transactions
 from eventbus.store.unit_of_work import UnitOfWork
@@ -21,6 +21,7 @@ __all__ = [
     "EventStore",
     "Expect",
     "ExpectedVersion",
+    "History",
     "Snapshot",
     "Snapshots",
     "StoredEvent",

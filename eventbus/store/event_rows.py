@@ -42,6 +42,7 @@ _READ: Final = (
     "data",
 )
 READ_COLUMNS: Final = ", ".join(_READ)
+HISTORY_COLUMNS: Final = "type, type_version, data"
 COLUMNS: Final = (*_READ, "category", "topic")
 INSERT_EVENTS: Final = BatchInsert(events, *COLUMNS)
 VERSION: Final = COLUMNS.index("version")
@@ -75,9 +76,9 @@ class Reading:
     arguments: tuple[Value, ...]
 
     @classmethod
-    def of(cls, conditions: str, *arguments: Value) -> "Reading":
+    def of(cls, conditions: str, *arguments: Value, columns: str = READ_COLUMNS) -> "Reading":
         """*conditions*: what follows FROM, with a `?` for each argument, in order."""
-        text = f"SELECT {READ_COLUMNS} FROM eventbus_events {conditions}"  # noqa: S608 (our own words)
+        text = f"SELECT {columns} FROM eventbus_events {conditions}"  # noqa: S608 (our own words)
         return cls(text, _numbered(text), arguments)
 
     async def on(self, connection: AsyncConnection) -> list[StoredEvent]:
@@ -101,6 +102,11 @@ class Reading:
 def reading_of_stream(stream: str, after_version: int) -> Reading:
     """A stream's events behind *after_version*, in order."""
     return Reading(_OF_STREAM.sqlite, _OF_STREAM.postgresql, (stream, after_version))
+
+
+def reading_of_history(stream: str, after_version: int) -> Reading:
+    """The stream's History behind *after_version*."""
+    return Reading(_HISTORY.sqlite, _HISTORY.postgresql, (stream, after_version))
 
 
 def stored_events(rows: Iterable[Row]) -> list[StoredEvent]:
@@ -184,3 +190,4 @@ def _numbered(text: str) -> str:
 
 
 _OF_STREAM: Final = Reading.of("WHERE stream = ? AND version > ? ORDER BY version")
+_HISTORY: Final = Reading.of("WHERE stream = ? AND version > ? ORDER BY version", columns=HISTORY_COLUMNS)

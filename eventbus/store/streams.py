@@ -26,12 +26,19 @@ ExpectedVersion: TypeAlias = int | Expect
 
 Row: TypeAlias = Sequence[object]
 """
-A stored event as a driver gives it: id, type, type_version, source, time, subject, stream, version, correlation_id,
-causation_id, traceparent, data. Whatever follows is of no concern to who reads it.
+An event as a driver gives it. A stored event: id, type, type_version, source, time, subject, stream, version,
+correlation_id, causation_id, traceparent, data. Whatever follows is of no concern to who reads it.
 """
 _Columns: TypeAlias = tuple[
     str, str, int, str, datetime | str, str | None, str | None, int | None, str | None, str | None, str | None, bytes
 ]
+
+
+History: TypeAlias = Sequence[Row]
+"""
+What a state is made of again: of each event of a stream, in order, its type, type_version and data. Three columns of
+twelve, as the others would be most of what loading a stream costs.
+"""
 
 
 class StoredEvent:
@@ -104,6 +111,11 @@ class StoredEvent:
         if version is None:
             raise ValueError(f"event {self.row[0]} of type {self.type} is of no stream")
         return cast("int", version)
+
+    @property
+    def history_row(self) -> Row:
+        """What a History has of it."""
+        return self.row[1], self.row[2], self.row[11]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StoredEvent):

@@ -27,7 +27,7 @@ from eventbus.store.group_commit import GroupCommit
 from eventbus.store.group_load import GroupLoad
 from eventbus.store.pending import Pending
 from eventbus.store.snapshots import Snapshot, Snapshots, reading_of_snapshot
-from eventbus.store.streams import StoredEvent
+from eventbus.store.streams import History, StoredEvent
 from eventbus.store.unit_of_work import Cause, UnitOfWork
 from eventbus.store.writes import CommandRepeated
 
@@ -142,6 +142,17 @@ class Transaction(AbstractAsyncContextManager["Transaction"]):
         if self._pending is None:
             return stored
         return stored + self._pending.after(stream, stored[-1].version if stored else after_version)
+
+    async def history(self, stream: str, *, after_version: int = 0) -> History:
+        """The same events, as much of each as a state is made of again."""
+        means = self._means
+        if self._connection is not None or means.groups is None:
+            return [event.history_row for event in await self.load(stream, after_version=after_version)]
+        stored = await means.groups[1].history(stream, after_version)
+        if self._pending is None:
+            return stored
+        pending = self._pending.after(stream, after_version + len(stored))
+        return [*stored, *(event.history_row for event in pending)]
 
     async def find_snapshot(self, stream: str, snapshot_version: int) -> Snapshot | None:
         """The stream's snapshot of that shape, in the database or about to be."""

@@ -17,7 +17,7 @@ from eventbus.store.event_rows import NewRow
 from eventbus.store.identifiers import new_event_id
 from eventbus.store.pending import Pending
 from eventbus.store.snapshots import Snapshot
-from eventbus.store.streams import Expect, ExpectedVersion, StoredEvent
+from eventbus.store.streams import Expect, ExpectedVersion, History, StoredEvent
 
 if TYPE_CHECKING:
     from eventbus.store.transaction import Transaction
@@ -89,10 +89,16 @@ class UnitOfWork:
         stored = await self.transaction.load(stream, after_version=after_version)
         return stored + self._pending.after(stream, stored[-1].version if stored else after_version)
 
-    async def load_snapshot(self, stream: str, snapshot_version: int) -> tuple[Snapshot | None, list[StoredEvent]]:
+    async def history(self, stream: str, *, after_version: int = 0) -> History:
+        """The same events, as much of each as a state is made of again."""
+        stored = await self.transaction.history(stream, after_version=after_version)
+        pending = self._pending.after(stream, after_version + len(stored))
+        return [*stored, *(event.history_row for event in pending)] if pending else stored
+
+    async def load_snapshot(self, stream: str, snapshot_version: int) -> tuple[Snapshot | None, History]:
         """The stream's snapshot of that shape, where there is one, and the events behind it."""
         snapshot = await self.transaction.find_snapshot(stream, snapshot_version)
-        return snapshot, await self.load(stream, after_version=0 if snapshot is None else snapshot.stream_version)
+        return snapshot, await self.history(stream, after_version=0 if snapshot is None else snapshot.stream_version)
 
     def append(
         self,

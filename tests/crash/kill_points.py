@@ -161,7 +161,7 @@ PLACES: Final = {
     "slot taken over in the log, lease not renewed": [Place(KafkaTransactionalProducer, "take_over", _always)],
     "lease renewed, not committed": [Place(SlotLeases, "renew", _result)],
     "message admitted, not handled": [Place(Inbox, "admit", _result)],
-    "in the middle of a batch of handlers": [Place(Invocation, "__call__", _is_of("take_effect"))],
+    "in the middle of a batch of handlers": [Place(Invocation, "within", _is_of("take_effect"))],
     "in the dead letters, not committed": [Place(DeadLetters, "add", _has(2))],
     "handled and committed, group offset not": [Place(EventDelivery, "apply", _has(2))],
     "in the middle of a projection batch": [Place(RowTable, "write", _has(3))],
@@ -172,7 +172,7 @@ PLACES: Final = {
     "failure of a letter noted, not committed": [Place(LetterRetries, "failed", _result)],
     "waiting events handled, not committed": [Place(Parking, "remove", _has(2))],
     "key freed, not committed": [Place(Parking, "free", _result)],
-    "in the middle of a lane": [Place(Invocation, "__call__", _is_of("count_in_lanes"))],
+    "in the middle of a lane": [Place(Invocation, "within", _is_of("count_in_lanes"))],
     "done ahead of the checkpoint": [Place(Lanes, "finish", _is_ahead)],
     "the checkpoint is moved, not committed": [Place(Checkpoints, "advance", _always)],
     "before a batch of handlers or of a projection": [

@@ -42,6 +42,34 @@ class GroupCommitContract:
         assert dict(rows[0].headers)["ce_stream"] == "Order-o-1"
         assert heard == ["commit"]
 
+    async def test_streams_that_are_loaded_at_the_same_time_are_what_each_is_alone(
+        self, database: Database, transactions: Transactions
+    ) -> None:
+        """Whole events and the histories that states are made of, of many streams of different lengths, and of none."""
+        async with transactions.begin() as transaction:
+            unit = transaction.unit_of_work(metadata())
+            for stream in range(20):
+                record(unit, f"Order-{stream}", 0, *range(1, stream + 2))
+            await unit.complete()
+        loaded: dict[int, list[int]] = {}
+        histories: dict[int, list[object]] = {}
+
+        async def load(stream: int) -> None:
+            async with transactions.begin(lazily=True) as transaction:
+                unit = transaction.unit_of_work(metadata())
+                loaded[stream] = [event.version for event in await unit.load(f"Order-{stream}", after_version=1)]
+                histories[stream] = [tuple(row) for row in await unit.history(f"Order-{stream}", after_version=1)]
+
+        async with anyio.create_task_group() as tasks:
+            for stream in range(21):
+                tasks.start_soon(load, stream)
+        async with database.reading() as connection:
+            for stream in range(21):
+                alone = await EventStore().load(connection, f"Order-{stream}", after_version=1)
+                assert len(alone) == (stream if stream < 20 else 0)
+                assert loaded[stream] == [event.version for event in alone]
+                assert histories[stream] == [(event.type, event.type_version, event.data) for event in alone]
+
     async def test_without_being_opened_it_has_no_connection(
         self, database: Database, transactions: Transactions
     ) -> None:

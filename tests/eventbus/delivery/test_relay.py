@@ -260,9 +260,12 @@ async def test_rows_wait_for_an_absent_broker(
         await until(lambda: is_empty(database))
         log.kill()
         await add(database, [row(topic, number) for number in range(100, 200)])
-        await asyncio.sleep(2.0)
+
+        async def says_so() -> bool:
+            return bool(subject.status().waiting_for)
+
+        await until(says_so)
         assert await waiting(database) == 100
-        assert subject.status().waiting_for
         await add(database, [row(topic, number) for number in range(200, 300)])
         log.start()
         await until(lambda: is_empty(database))
