@@ -4,8 +4,9 @@ How fast commands are committed and streams are loaded, beside what the bare dri
     python -m benchmarks.event_store [--seconds 1.0] [--rounds 3] [--freeze] [sqlite] [postgresql]
 
 A command appends one event and adds one outbox row. The bare driver writes the same two rows: on PostgreSQL by one
-statement in autocommit, on SQLite by BEGIN IMMEDIATE, two inserts and COMMIT, with synchronous=FULL both. Figures are
-medians of the rounds; PostgreSQL is a server of its own (the wheel's) in a temporary directory, with fsync on.
+statement in autocommit, on SQLite by BEGIN IMMEDIATE, two inserts and COMMIT, with synchronous=FULL both. What 64
+callers could have at most is the bare driver's 64 at once, in one transaction: it compares no versions, answers nobody.
+Figures are medians of the rounds; PostgreSQL is a server of its own (the wheel's) in a temporary directory, fsync on.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from uuid import uuid4
 from benchmarks.databases import bench_database
 from benchmarks.rate import Rate, median
 from eventbus.database import Database, Direct, Migrations, PostgresqlDriver
+from eventbus.database.outbox import INSERT_ROWS
 from eventbus.domain import Aggregate, Repository, applies
 from eventbus.messages import Event, Metadata
 from eventbus.serialization import MessageTypes
@@ -32,6 +34,7 @@ from eventbus.store import Transactions, new_event_id
 from eventbus.store.event_rows import INSERT_EVENTS
 
 EVENTS_OF_A_STREAM = 1000
+AT_ONCE = 64
 _ACCOUNTS = 2000
 _EVENTS_OF_AN_ACCOUNT = 10
 
@@ -106,8 +109,12 @@ class Bench:
         """The two rows of a command by the bare driver."""
         await self.database.write(_RAW)
 
-    def raw_on_sqlite(self) -> Rate:
-        """The same without any thread."""
+    async def raw_many(self) -> None:
+        """The rows of 64 commands by the bare driver, in one transaction."""
+        await self.database.write(_RAW_MANY)
+
+    def raw_on_sqlite(self, at_once: int = 1) -> Rate:
+        """The same without any thread, so many commands in each transaction."""
         path = self._url.removeprefix("sqlite:///")
         database = sqlite3.connect(path, isolation_level=None)
         database.execute("PRAGMA synchronous=FULL")
@@ -116,9 +123,10 @@ class Bench:
             count, end, cpu = 0, time.perf_counter() + self._seconds, time.process_time()
             while time.perf_counter() < end:
                 database.execute("BEGIN IMMEDIATE")
-                _RAW.sqlite(database)
+                for _ in range(at_once):
+                    _RAW.sqlite(database)
                 database.commit()
-                count += 1
+                count += at_once
             found.append(Rate(count / self._seconds, (time.process_time() - cpu) / count * 1e6))
         database.close()
         return median(found)
@@ -171,6 +179,11 @@ _INSERT_RAW = (
 )
 
 
+_INSERT_RAW_MANY = (
+    f"WITH added AS ({INSERT_ROWS.select_from_arrays()}) {INSERT_EVENTS.select_from_arrays(INSERT_ROWS.width + 1)}"
+)
+
+
 def _raw_values() -> tuple[str, int, str, str, str, str, datetime, str, bytes]:
     data = (
         b'{"account_id":"0b5d1f2c-8f0e-4a3e-9a58-1d2a3f4b5c6d","amount":"1","reference":"a reference of some length"}'
@@ -195,7 +208,23 @@ async def _raw_on_postgresql(driver: PostgresqlDriver) -> None:
     await driver.fetch(_INSERT_RAW, *_raw_values())
 
 
+async def _raw_many_on_postgresql(driver: PostgresqlDriver) -> None:
+    events: list[tuple[object, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    for _ in range(AT_ONCE):
+        key, version, id, category, kind, source, now, topic, data = _raw_values()
+        events.append((id, kind, 1, source, now, key, key, version, None, None, None, data, category, topic))
+        rows.append((id, category, key, kind, data, topic, key, "[]", 0, 1, now))
+    await driver.fetch(_INSERT_RAW_MANY, *map(list, zip(*rows, strict=True)), *map(list, zip(*events, strict=True)))
+
+
+def _raw_many_on_sqlite(database: sqlite3.Connection) -> None:
+    for _ in range(AT_ONCE):
+        _raw_on_sqlite(database)
+
+
 _RAW = Direct(_raw_on_sqlite, _raw_on_postgresql)
+_RAW_MANY = Direct(_raw_many_on_sqlite, _raw_many_on_postgresql)
 
 
 def _rows_of(stream: str) -> Direct[list[object]]:
@@ -220,9 +249,13 @@ async def _measure(name: str, url: str, seconds: float, rounds: int, *, freeze: 
         gc.freeze()
     try:
         await bench.append()
-        raw = bench.raw_on_sqlite() if name == "sqlite" else await bench.rate(bench.raw)
+        if name == "sqlite":
+            raw, many = bench.raw_on_sqlite(), bench.raw_on_sqlite(AT_ONCE)
+        else:
+            raw, many = await bench.rate(bench.raw), (await bench.rate(bench.raw_many)).times(AT_ONCE)
         print(f"\n{name}: load average {os.getloadavg()[0]:.1f}")
         _say("bare driver, one caller", raw, "commands/s", raw)
+        _say(f"bare driver, {AT_ONCE} in each transaction", many, "commands/s", raw)
         for callers in (1, 8, 64):
             _say(f"append, {callers} callers", await bench.rate(bench.append, callers), "commands/s", raw)
         await bench.open_accounts()

@@ -51,7 +51,7 @@ def peer(name: str, module: str, settings: Mapping[str, object]) -> Program:
 @contextmanager
 def _handling(room: Room) -> Iterator[Sequence[Contestant]]:
     address = room.broker.address
-    many, few = room.sized(100_000), room.sized(4_000, 1_500)
+    many, few = room.sized(40_000), room.sized(2_000, 1_000)
     with (
         _payments(address, delivery.TOPIC, many),
         numbered.topic(address, delivery.PARTITIONS) as small,
@@ -140,6 +140,9 @@ def _store(what: str, callers: int, kind: str, room: Room) -> Iterator[Sequence[
 
         if what == "append":
             found.append(own("raw driver, one caller", "eventbus_store", {**settings("raw"), "callers": 1}))
+            if callers > 1:
+                raw = {**settings("raw_many"), "callers": 1}
+                found.append(own("raw driver, 64 in each transaction", "eventbus_store", raw))
         elif what == "replay":
             found.append(own("raw driver, rows only", "eventbus_store", settings("raw_load")))
             found.append(own("eventbus, stored events", "eventbus_store", settings("load")))

@@ -1,12 +1,13 @@
 """
-The event store's work as benchmarks.event_store does it; `what` is append, command, load, replay or raw (the bare
-driver's two inserts, or its fetch of a stream with `raw_load`), `callers` how many at once, for `seconds` a turn.
+The event store's work as benchmarks.event_store does it; `what` is append, command, load, replay, raw (the bare
+driver's two inserts), raw_many (64 times those in one transaction) or raw_load (its fetch of a stream), `callers` how
+many at once, for `seconds` a turn.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 
 from benchmarks import answering
-from benchmarks.event_store import EVENTS_OF_A_STREAM, Bench
+from benchmarks.event_store import AT_ONCE, EVENTS_OF_A_STREAM, Bench
 from eventbus.database import Migrations
 
 
@@ -24,14 +25,17 @@ async def main(answers: answering.Answers) -> None:
         "load": lambda: bench.load(id),
         "replay": lambda: bench.replay(id),
         "raw": bench.raw,
+        "raw_many": bench.raw_many,
         "raw_load": lambda: bench.fetch(id),
     }
 
     async def run(_turn: Mapping[str, object]) -> dict[str, float]:
-        if what == "raw" and given["url"].startswith("sqlite"):
-            rate = bench.raw_on_sqlite()
+        if what in {"raw", "raw_many"} and given["url"].startswith("sqlite"):
+            rate = bench.raw_on_sqlite(AT_ONCE if what == "raw_many" else 1)
         else:
             rate = await bench.rate(works[what], given["callers"])
+            if what == "raw_many":
+                rate = rate.times(AT_ONCE)
         if id:
             rate = rate.times(EVENTS_OF_A_STREAM)
         return {"rate": rate.a_second, "CPU": rate.cpu_us}
