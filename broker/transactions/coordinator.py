@@ -27,6 +27,7 @@ from broker.limits import LimitLog, shortened
 from broker.records import Marker
 from broker.transactions import state
 from broker.transactions.deadlines import Deadlines
+from broker.transactions.endings import RETRY_S, Endings, nobody_waits
 from broker.transactions.journal import Journal
 from broker.transactions.listing import listed
 from broker.transactions.log import TransactionLog
@@ -41,8 +42,6 @@ from broker.transactions.values import (
 
 LOG = logging.getLogger("broker.transactions")
 
-RETRY_S = 0.5
-_RETRY_S_MAX = 30.0
 _CLEANUP_S = 3600.0
 
 
@@ -76,17 +75,21 @@ class TransactionCoordinator:
         self._config = config
         self._journal = Journal(log, clock)
         self._deadlines = Deadlines()
-        self._ending: set[str] = set()
-        """Ids whose end is under way in this very moment; a prepared one that is not here is waiting for its retry."""
-        self._retries: dict[str, frozenset[TopicPartition]] = {}
-        self._retry_at: float | None = None
-        self._retry_s = RETRY_S
-        """Doubles while a disk goes on refusing, so that the log says so once in a while and not twice a second."""
+        self._endings = Endings(
+            log=log, participants=participants, journal=self._journal, deadlines=self._deadlines, clock=clock
+        )
         self._cleanup_at = clock.monotonic() + _CLEANUP_S
         self._limits = LimitLog()
-        self.committed = 0
-        self.aborted = 0
-        """Transactions ended since the start."""
+
+    @property
+    def committed(self) -> int:
+        """Transactions committed since the start."""
+        return self._endings.committed
+
+    @property
+    def aborted(self) -> int:
+        """Transactions aborted since the start, by their producers or by their timeouts."""
+        return self._endings.aborted
 
     def load(self) -> LoadReport:
         """Reads the log and puts right what a crash has left; to be called once, before anything else."""
@@ -96,7 +99,7 @@ class TransactionCoordinator:
         for transaction in self._journal:
             if transaction.state.is_prepared:
                 completed += 1
-                self._carry_out(transaction, _nobody_waits)
+                self._endings.carry_out(transaction, nobody_waits)
             elif transaction.state is TransactionState.ONGOING:
                 # By the wall: the time that the broker was away counts. A clock that was set back must not prolong it.
                 left_ms = min(transaction.start_ms + transaction.timeout_ms - now_ms, transaction.timeout_ms)
@@ -133,7 +136,7 @@ class TransactionCoordinator:
             self._at_limit("transactional.id.max.bytes", config.transactional_id_max_bytes, transactional_id)
             on_complete(ProducerResult(ErrorCode.INVALID_REQUEST))
             return
-        if transactional_id in self._ending:
+        if transactional_id in self._endings:
             on_complete(ProducerResult(ErrorCode.CONCURRENT_TRANSACTIONS))
             return
         now_ms = self._clock.now_ms()
@@ -163,7 +166,7 @@ class TransactionCoordinator:
                         else:
                             on_complete(ProducerResult(error))
 
-                    self._prepare(aborting, aborted)
+                    self._endings.prepare(aborting, aborted)
                 case _:
                     assert_never(outcome)
         except KafkaError:
@@ -179,7 +182,7 @@ class TransactionCoordinator:
         known = self._find(transactional_id)
         if isinstance(known, ErrorCode):
             return known
-        if transactional_id in self._ending:
+        if transactional_id in self._endings:
             return ErrorCode.CONCURRENT_TRANSACTIONS
         now_ms = self._clock.now_ms()
         outcome = state.add(known, producer, partitions, client_version=client_version, now_ms=now_ms)
@@ -239,7 +242,7 @@ class TransactionCoordinator:
                         ProducerResult(ErrorCode.NONE, *going_on) if error is ErrorCode.NONE else ProducerResult(error)
                     )
 
-                self._prepare(outcome, decided)
+                self._endings.prepare(outcome, decided)
             case _:
                 assert_never(outcome)
 
@@ -261,22 +264,14 @@ class TransactionCoordinator:
 
     def next_deadline(self) -> float:
         """When `expire` has something to do next, in monotonic seconds."""
-        candidates = (self._deadlines.next(), self._retry_at, self._cleanup_at)
+        candidates = (self._deadlines.next(), self._endings.next_deadline(), self._cleanup_at)
         return min(candidate for candidate in candidates if candidate is not None)
 
     def expire(self, now: float) -> None:
         """Carries out what is due at *now*: timeouts, ends that could not be carried out, ids that have expired."""
         for transactional_id in self._deadlines.due(now):
             self._time_out(transactional_id, now)
-        if self._retry_at is not None and self._retry_at <= now:
-            self._retry_at = None
-            self._retry_s = min(2 * self._retry_s, _RETRY_S_MAX)
-            retries, self._retries = self._retries, {}
-            for transactional_id, partitions in retries.items():
-                transaction = self._journal.transactions[transactional_id]
-                self._write_markers(transaction, partitions, _nobody_waits)
-            if not self._retries:
-                self._retry_s = RETRY_S
+        self._endings.expire(now)
         if self._cleanup_at <= now:
             self._cleanup_at = now + _CLEANUP_S
             self._forget_expired()
@@ -291,55 +286,6 @@ class TransactionCoordinator:
             return ErrorCode.INVALID_REQUEST
         return self._journal.transactions.get(transactional_id, ErrorCode.INVALID_PRODUCER_ID_MAPPING)
 
-    def _prepare(self, prepared: Transaction, decided: Callable[[ErrorCode], None]) -> None:
-        """Stores the decision and carries it out; *decided* learns when the producer may go on, or why not."""
-        try:
-            self._journal.write(prepared)
-        except KafkaError:
-            decided(ErrorCode.COORDINATOR_NOT_AVAILABLE)
-            return
-        self._deadlines.clear(prepared.transactional_id)
-        self._carry_out(prepared, decided)
-
-    def _carry_out(self, prepared: Transaction, decided: Callable[[ErrorCode], None]) -> None:
-        self._ending.add(prepared.transactional_id)
-        if not self._participants.want_durability(prepared.partitions):
-            self._write_markers(prepared, prepared.partitions, decided)
-            return
-
-        def durable(error: ErrorCode) -> None:
-            if error is ErrorCode.NONE:
-                self._write_markers(prepared, prepared.partitions, decided)
-            else:
-                # Nobody knows what the disk has; the next start reads it and carries out what it finds.
-                decided(ErrorCode.COORDINATOR_NOT_AVAILABLE)
-
-        self._log.when_durable(durable)
-
-    def _write_markers(
-        self, prepared: Transaction, partitions: frozenset[TopicPartition], decided: Callable[[ErrorCode], None]
-    ) -> None:
-        self._ending.add(prepared.transactional_id)
-        committed = prepared.state is TransactionState.PREPARE_COMMIT
-        marker = Marker(marker_kind(committed=committed), self._log.coordinator_epoch)
-
-        def written(failed: frozenset[TopicPartition]) -> None:
-            if failed or not self._complete(prepared):
-                self._retries[prepared.transactional_id] = failed
-                self._retry_at = self._clock.monotonic() + self._retry_s
-            elif self._participants.want_durability(partitions):
-                # A decision that came back without its end would be carried out on the producer's next transaction.
-                self._log.when_durable(noted)
-                return
-            noted(ErrorCode.NONE)
-
-        def noted(_error: ErrorCode) -> None:
-            self._ending.discard(prepared.transactional_id)
-            # Decided is decided: the producer need not know that a disk is full somewhere.
-            decided(ErrorCode.NONE)
-
-        self._participants.end(partitions, prepared.producer, marker, written)
-
     def _answer_when_durable(self, result: ProducerResult, on_complete: Callable[[ProducerResult], None]) -> None:
         """An epoch that a loss of power took back would be given twice, and fence nobody."""
 
@@ -347,18 +293,6 @@ class TransactionCoordinator:
             on_complete(result if error is ErrorCode.NONE else ProducerResult(ErrorCode.COORDINATOR_NOT_AVAILABLE))
 
         self._log.when_durable(durable)
-
-    def _complete(self, prepared: Transaction) -> bool:
-        try:
-            self._journal.write(state.complete(prepared, self._clock.now_ms()))
-        except KafkaError as refused:
-            LOG.error("end not stored transactional_id=%s reason=%s", prepared.transactional_id, refused)
-            return False
-        if prepared.state is TransactionState.PREPARE_COMMIT:
-            self.committed += 1
-        else:
-            self.aborted += 1
-        return True
 
     def _time_out(self, transactional_id: str, now: float) -> None:
         transaction = self._journal.transactions.get(transactional_id)
@@ -376,7 +310,7 @@ class TransactionCoordinator:
             if error is not ErrorCode.NONE:
                 self._deadlines.set(transactional_id, now + RETRY_S)
 
-        self._prepare(state.abort_unasked(transaction, self._clock.now_ms()), decided)
+        self._endings.prepare(state.abort_unasked(transaction, self._clock.now_ms()), decided)
 
     def _forget_expired(self) -> None:
         latest = self._clock.now_ms() - self._config.transactional_id_expiration_ms
@@ -405,10 +339,6 @@ class TransactionCoordinator:
             self._participants.end([place], producer, marker, _ignore)
             freed += 1
         return freed
-
-
-def _nobody_waits(_error: ErrorCode) -> None:
-    """The producer has its answer, or there is none."""
 
 
 def _ignore(_failed: frozenset[TopicPartition]) -> None:
