@@ -75,8 +75,8 @@ Answer = Response | Deferred[Response] | None
 
 class ApiHandler:
     """
-    A row of the table: an API and the function that serves it, given as MODULE:FUNCTION of this package and imported
-    at the first request, because a start need not wait for it.
+    A row of the table: an API and the function that serves it, given as MODULE:FUNCTION of this package. It is imported
+    at the first request, or by `load`, because a start need not wait for it.
     """
 
     __slots__ = ("_place", "api", "handle")

@@ -12,15 +12,18 @@ import contextlib
 import gc
 import logging
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from broker.clock import Clock, SystemClock
 from broker.config import BrokerConfig
 from broker.delayed import Purgatory
 from broker.groups import GroupCoordinator
-from broker.handlers.context import BrokerState
+from broker.handlers.context import ApiHandler, BrokerState
+from broker.handlers.table import TABLE
 from broker.server.alarm import Alarm
 from broker.server.background import Checkpoints, Retention
 from broker.server.compactor import Compactor
@@ -163,6 +166,7 @@ class Broker:
         # What is there now stays: the collector need not look at it again and again.
         gc.freeze()
         gc.enable()
+        loop.call_soon(self._load_handlers, iter(TABLE.values()))
 
     @property
     def request_counts(self) -> RequestCounts:
@@ -172,6 +176,18 @@ class Broker:
         """What is parked for a connection goes with it: no answer may reach who gets its descriptor number next."""
         connection.close_callbacks.append(partial(self.state.fetches.detach, connection))
         connection.close_callbacks.append(partial(self.state.groups.detach, connection))
+
+    def _load_handlers(self, left: Iterator[ApiHandler]) -> None:
+        """
+        Imports the handlers one by one, between other work: all of them soon after the start, and none in a week, from
+        files that an upgrade has exchanged meanwhile.
+        """
+        row = next(left, None)
+        if row is not None:
+            row.load()
+            self._loop.call_soon(self._load_handlers, left)
+        else:
+            import_module("broker.handlers.repeated_produce")
 
     def clean(self) -> None:
         """Applies retention, and compacts what is due, now instead of at the next check."""
