@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, REQUEST_SECONDS, Refused, answer
+from eventbus.transport.kafka.described_topics import DescribedTopic, DescribesTopics, described_topics
 from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
 from eventbus.transport.kafka.options import Options, describe
 from eventbus.transport.kafka.replication import Replication
@@ -26,19 +27,11 @@ class _Cluster(Protocol):
     nodes: Sequence[object]
 
 
-class _Topic(Protocol):
-    topic_id: object
-    partitions: Sequence[object]
-
-
-class _Client(ListsOffsets, Protocol):
+class _Client(ListsOffsets, DescribesTopics, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def poll(self, timeout: float) -> int: ...
     def describe_cluster(self, *, request_timeout: float) -> Future[_Cluster]: ...
-    def describe_topics(
-        self, topic_names: TopicCollection, *, request_timeout: float
-    ) -> Mapping[str, Future[_Topic]]: ...
     def create_topics(
         self, new_topics: Sequence[NewTopic], *, request_timeout: float
     ) -> Mapping[str, Future[None]]: ...
@@ -76,35 +69,28 @@ class KafkaAdmin:
         """The cluster's id. Raises BrokerUnavailable when nobody answers in time."""
         return answer(self._client().describe_cluster(request_timeout=seconds)).cluster_id or ""
 
-    def identities(self, topics: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """The id and the number of partitions of each topic that exists."""
-        futures = self._client().describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_SECONDS)
-        found: dict[str, tuple[str, int]] = {}
-        for topic, future in futures.items():
-            try:
-                described = answer(future)
-            except Refused as refused:
-                if refused.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    continue
-                raise InvalidConfiguration(
-                    f"EVENTBUS_BROKER_URL: the cluster does not describe topic {topic!r}: {describe(refused.error)}"
-                ) from refused
-            found[topic] = (str(described.topic_id), len(described.partitions))
-        return found
+    def partitions(self, topics: Sequence[str]) -> dict[str, int]:
+        """How many partitions each topic has that exists."""
+        return {topic: len(found.partitions) for topic, found in self._described(topics).items()}
+
+    def _described(self, topics: Sequence[str]) -> dict[str, DescribedTopic]:
+        cluster = "EVENTBUS_BROKER_URL: the cluster"
+        return described_topics(self._client(), topics, cluster=cluster, seconds=REQUEST_SECONDS)
 
     def describe(self, topics: Sequence[str]) -> LogDescription:
         """See `Transport.describe`."""
         cluster_id = self.cluster_id()
-        identities = self.identities(topics) if topics else {}
-        counts = {topic: count for topic, (_, count) in identities.items()}
+        described = self._described(topics)
+        counts = {topic: len(found.partitions) for topic, found in described.items()}
         ranges = offset_ranges(self._client(), counts, committed=True, seconds=REQUEST_SECONDS)
         return LogDescription(
             cluster_id,
             {
                 topic: TopicDescription(
-                    topic_id, tuple(ranges[TopicPartition(topic, number)] for number in range(count))
+                    str(found.topic_id),
+                    tuple(ranges[TopicPartition(topic, number)] for number in range(counts[topic])),
                 )
-                for topic, (topic_id, count) in identities.items()
+                for topic, found in described.items()
             },
         )
 

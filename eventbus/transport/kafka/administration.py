@@ -7,7 +7,7 @@ its words.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar, cast
@@ -16,7 +16,6 @@ from confluent_kafka import (
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
-    TopicCollection,
 )
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
@@ -26,6 +25,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, Refused, answer
+from eventbus.transport.kafka.described_topics import DescribedTopic, DescribesTopics, described_topics
 from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
 from eventbus.transport.kafka.options import admin_options, describe
 from eventbus.transport.port import OffsetRange, TopicPartition
@@ -47,16 +47,6 @@ class _Cluster(Protocol):
     nodes: Sequence[object]
 
 
-class _Partition(Protocol):
-    replicas: Sequence[object]
-
-
-class _Topic(Protocol):
-    topic_id: object
-    is_internal: bool
-    partitions: Sequence[_Partition]
-
-
 class _Group(Protocol):
     group_id: str
 
@@ -65,8 +55,16 @@ class _Groups(Protocol):
     valid: Sequence[_Group]
 
 
+class _Assignment(Protocol):
+    topic_partitions: Sequence[KafkaPartition]
+
+
+class _Member(Protocol):
+    assignment: _Assignment
+
+
 class _Members(Protocol):
-    members: Sequence[object]
+    members: Sequence[_Member]
 
 
 class _GroupOffsets(Protocol):
@@ -77,14 +75,11 @@ class _Metadata(Protocol):
     topics: Mapping[str, object]
 
 
-class _Client(ListsOffsets, Protocol):
+class _Client(ListsOffsets, DescribesTopics, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def list_topics(self, *, timeout: float) -> _Metadata: ...
     def describe_cluster(self, *, request_timeout: float) -> Future[_Cluster]: ...
-    def describe_topics(
-        self, topic_names: TopicCollection, *, request_timeout: float
-    ) -> Mapping[str, Future[_Topic]]: ...
     def describe_configs(
         self, resources: Sequence[ConfigResource], *, request_timeout: float
     ) -> Mapping[ConfigResource, Future[Mapping[str, ConfigEntry]]]: ...
@@ -238,12 +233,20 @@ class ClusterAdministration:
         found = self._answer(self._client.list_consumer_groups(request_timeout=_SECONDS))
         return sorted(group.group_id for group in found.valid)
 
-    def members(self, groups: Sequence[str]) -> dict[str, int]:
-        """How many members each of *groups* has now."""
+    def members(self, groups: Sequence[str], topics: Collection[str] = ()) -> dict[str, int]:
+        """
+        How many members each of *groups* has now. With *topics*: 0 for a group that reads none of them; one that is
+        about to share its partitions out anew may read any.
+        """
         if not groups:
             return {}
         described = self._client.describe_consumer_groups(list(groups), request_timeout=_SECONDS)
-        return {group: len(self._answer(future).members) for group, future in described.items()}
+        found: dict[str, int] = {}
+        for group, future in described.items():
+            members = self._answer(future).members
+            read = {place.topic for member in members for place in member.assignment.topic_partitions}
+            found[group] = 0 if topics and read and read.isdisjoint(topics) else len(members)
+        return found
 
     def group_offsets(self, group: str) -> dict[TopicPartition, int]:
         """The offsets that a group has committed."""
@@ -269,20 +272,8 @@ class ClusterAdministration:
                         f"{place.topic}-{place.partition}: {describe(place.error)}"
                     )
 
-    def _described(self, names: Sequence[str]) -> dict[str, _Topic]:
-        if not names:
-            return {}
-        found: dict[str, _Topic] = {}
-        asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS)
-        for name, future in asked.items():
-            try:
-                found[name] = answer(future, _SECONDS)
-            except Refused as refused:
-                if refused.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise InvalidConfiguration(
-                        f"{self.address} does not describe topic {name!r}: {describe(refused.error)}"
-                    ) from refused
-        return found
+    def _described(self, names: Sequence[str]) -> dict[str, DescribedTopic]:
+        return described_topics(self._client, names, cluster=self.address, seconds=_SECONDS)
 
     def _answer(self, future: Future[_R]) -> _R:
         try:

@@ -84,9 +84,9 @@ class KafkaTransport:
         told: set[str] = set()
         while missing:
             try:
-                found = await self._thread.submit(lambda: self._admin.identities(list(missing)))
+                found = await self._thread.submit(lambda: self._admin.partitions(list(missing)))
                 for topic, partitions in found.items():
-                    self._compare(topic, partitions[1], missing.pop(topic))
+                    self._compare(topic, partitions, missing.pop(topic))
                 if missing and self._create_topics:
                     await self._thread.submit(
                         lambda: self._admin.create(missing, self._topic_options, self._replication)
