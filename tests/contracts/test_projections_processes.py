@@ -1,4 +1,4 @@
-"""Two service processes and a rebuild, which is killed twice, on one SQLite file and a real log."""
+"""Two service processes and a rebuild, which is killed twice, on one database and a real log."""
 
 import asyncio
 import itertools
@@ -10,17 +10,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from eventbus.config import BrokerUrl, EmbeddedBroker, KafkaCluster, LogInMemory, load_settings
 from eventbus.embedded import joined
 from eventbus.messages import Envelope
 from eventbus.transport import KafkaTransport
 from eventbus.transport.port import OutgoingRecord, Published
+from tests.crash.world import read_tables
 
 SERVICE = """
 import sys
@@ -45,12 +48,15 @@ EVENTS_AN_ORDER = 2
 
 
 class Shop:
-    """A directory with an embedded log and the shop's SQLite file, and what runs on it."""
+    """The shop's code in a directory, its log and its database, and what runs on them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
-        self.state = directory / "state"
-        self.database = self.state / "shop.sqlite3"
+        self._environment = {**os.environ, **settings}
+        self._broker = BrokerUrl.parse(settings["EVENTBUS_BROKER_URL"])
+        self._database_url = load_settings(
+            "shop", **{name.removeprefix("EVENTBUS_").lower(): value for name, value in settings.items()}
+        ).effective_database_url
         (directory / "shop_service.py").write_text(SERVICE)
         self.published = 0
 
@@ -58,38 +64,47 @@ class Shop:
         return subprocess.Popen(
             [sys.executable, "-m", "eventbus.cli", *arguments],
             cwd=self.directory,
-            env={**os.environ, "EVENTBUS_BROKER_URL": f"embedded:{self.state}"},
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def query(self, statement: str, *parameters: object) -> list[tuple[int, ...]]:
-        if not self.database.exists():
-            return []
-        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)
+    def query(self, statement: str) -> Sequence[tuple[object, ...]]:
         try:
-            return connection.execute(statement, parameters).fetchall()
-        except sqlite3.OperationalError:
+            return read_tables(self._database_url, {"found": statement})["found"]
+        except (sqlite3.OperationalError, asyncpg.UndefinedTableError):
             return []  # not made yet
-        finally:
-            connection.close()
 
     def offset(self, generation: int) -> int:
         """How far a generation has come, summed over the partitions."""
-        statement = "SELECT coalesce(sum(next_offset), 0) FROM eventbus_checkpoints WHERE generation = ?"
-        found = self.query(statement, generation)
-        return found[0][0] if found else 0
+        found = self.query(
+            f"SELECT coalesce(sum(next_offset), 0) FROM eventbus_checkpoints WHERE generation = {generation}"  # noqa: S608
+        )
+        return int(str(found[0][0])) if found else 0
 
     def live(self) -> int:
         found = self.query("SELECT generation FROM eventbus_generations WHERE state = 'live'")
-        return found[0][0] if found else 0
+        return int(str(found[0][0])) if found else 0
+
+    @asynccontextmanager
+    async def _transport(self) -> AsyncGenerator[KafkaTransport]:
+        async with AsyncExitStack() as stack:
+            match self._broker:
+                case EmbeddedBroker(directory):
+                    address = (await stack.enter_async_context(joined(directory, "publisher"))).address
+                case KafkaCluster(bootstrap):
+                    address = bootstrap
+                case LogInMemory():
+                    raise AssertionError("other processes are to read it")
+            transport = KafkaTransport(address, client_id="publisher")
+            await transport.start()
+            yield transport
+            await transport.aclose()
 
     async def publish(self, orders: range) -> None:
         """Each order's events, of a stream and in order; each record is published twice, as a relay that died does."""
-        async with joined(self.state, "publisher") as member:
-            transport = KafkaTransport(member.address, client_id="publisher")
-            await transport.start()
+        async with self._transport() as transport:
             await transport.ensure_topics({"orders": 4})
             producer = transport.producer()
             records = [record for order in orders for record in _records(order)]
@@ -98,7 +113,6 @@ class Shop:
                 assert all(isinstance(outcome, Published) for outcome in outcomes)
             self.published += len(records)
             await producer.aclose()
-            await transport.aclose()
 
 
 def _records(order: int) -> list[OutgoingRecord]:
@@ -118,11 +132,11 @@ def _records(order: int) -> list[OutgoingRecord]:
     return records * 2 if order % 10 == 0 else records
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 40) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 @contextmanager
@@ -147,13 +161,15 @@ def arriving(shop: Shop) -> Iterator[list[int]]:
         thread.join()
 
 
-@pytest.mark.timeout(180)
-def test_a_rebuild_killed_twice_beside_two_running_services_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_a_rebuild_killed_twice_beside_two_running_services_loses_and_doubles_nothing(
+    tmp_path: Path, service_settings: Mapping[str, str]
+) -> None:
     """SIGKILL after about 30 % and 70 %; each time the next one goes on; events arrive all the while."""
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201  shown when the test fails
     places = random.Random(seed)
-    shop = Shop(tmp_path)
+    shop = Shop(tmp_path, service_settings)
     asyncio.run(shop.publish(range(ORDERS_BEFORE)))
     services = [shop.start("run", "shop_service:app") for _ in range(2)]
     processes = [*services]

@@ -6,12 +6,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.servers.logs import ON_KAFKA, Clusters, delete_topics
+
+pytestmark = pytest.mark.timeout(240)
 
 SERVICE = """
 import sys
@@ -65,21 +69,17 @@ async def post(order_id: str) -> Receipt:
 async def get(order_id: str) -> Seen | None:
     return await app.ask(GetOrder(order_id=order_id))
 """
-SECONDS_MAX = 30
+SECONDS_MAX = 60
 
 
 class Release:
     """One release's code in a directory of its own; its processes share log and database with the other's."""
 
-    def __init__(self, directory: Path, version: int, database_url: str) -> None:
+    def __init__(self, directory: Path, version: int, settings: Mapping[str, str]) -> None:
         self.directory = directory / f"release-{version}"
         self.directory.mkdir()
         (self.directory / "shop_service.py").write_text(SERVICE.replace("VERSION", str(version)))
-        self.environment = {
-            **os.environ,
-            "EVENTBUS_BROKER_URL": f"embedded:{directory}/log",
-            "EVENTBUS_DATABASE_URL": database_url,
-        }
+        self.environment = {**os.environ, **settings}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -140,12 +140,25 @@ def wait_for(condition: Callable[[], bool], release: Release) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(180)
+@pytest.fixture(params=["sqlite", "postgresql", ON_KAFKA])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Mapping[str, str]:
+    """The embedded broker with either database, and Apache Kafka with PostgreSQL."""
+    broker_url, database_url = f"embedded:{tmp_path}/log", f"sqlite:///{tmp_path}/service.sqlite3"
+    if request.param != "sqlite":
+        database_url = request.getfixturevalue("empty_postgres_url")
+    if request.param == "kafka":
+        clusters: Clusters = request.getfixturevalue("kafka_cluster")
+        cluster = clusters(3)
+        delete_topics(cluster.bootstrap)
+        broker_url = cluster.url
+    return {"EVENTBUS_BROKER_URL": broker_url, "EVENTBUS_DATABASE_URL": database_url}
+
+
 def test_a_new_release_is_not_ready_until_its_version_is_built_and_the_old_one_serves_until_then(
-    tmp_path: Path, empty_database_url: str
+    tmp_path: Path, settings: Mapping[str, str]
 ) -> None:
     """Commands go to both all the while; after the switch the newer one is ready and the older is not, and back."""
-    old, new = Release(tmp_path, 1, empty_database_url), Release(tmp_path, 2, empty_database_url)
+    old, new = Release(tmp_path, 1, settings), Release(tmp_path, 2, settings)
     with old.running():
         wait_for(lambda: old.status("/health/ready") == 200, old)
         old.place("o-1")

@@ -32,9 +32,11 @@ def crash(tmp_path: Path, seed: int) -> Iterator[Crash]:
 
 
 @pytest.fixture
-def crash_on_postgresql(tmp_path: Path, seed: int, postgres_url: str) -> Iterator[Crash]:
-    """On PostgreSQL and the embedded broker."""
-    crash = Crash(tmp_path, postgres_url, seed)
+def crash_on_postgresql(
+    tmp_path: Path, seed: int, postgres_url: str, log_kind: str, empty_log_url: str
+) -> Iterator[Crash]:
+    """On PostgreSQL, with the embedded broker and with Apache Kafka."""
+    crash = Crash(tmp_path, postgres_url, seed, empty_log_url if log_kind == "kafka" else None)
     with crash.kept():
         yield crash
 

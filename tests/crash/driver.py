@@ -36,17 +36,23 @@ forks.set_forkserver_preload(["pytest", "tests.crash.service", "tests.crash.outb
 class Crash:
     """One directory with a log and a database, the load, and everything that was answered."""
 
-    def __init__(self, directory: Path, database_url: str, seed: int) -> None:
+    def __init__(self, directory: Path, database_url: str, seed: int, cluster_url: str | None = None) -> None:
+        """*cluster_url*: the log's, `kafka://…`; None: an embedded broker in *directory*."""
         self.directory = directory
         self.random = random.Random(seed)
         self.told = Told()
         self.kill_log = directory / "kills.log"
-        self.settings = ServiceSettings(f"embedded:{directory}", database_url, directory / "service.log")
-        self._keeper = -1
+        self._cluster_url = cluster_url
+        broker_url = cluster_url or f"embedded:{directory}"
+        # On a cluster, as a pod is named: whoever comes after one that was killed has its partitions at once.
+        instance_id = None if cluster_url is None else "accounts-0"
+        self.settings = ServiceSettings(broker_url, database_url, directory / "service.log", instance_id)
 
     @property
     def bootstrap(self) -> str:
-        """The embedded broker's address: it keeps its port."""
+        """The cluster's address, or the embedded broker's: it keeps its port."""
+        if self._cluster_url is not None:
+            return self._cluster_url.removeprefix("kafka://")
         return f"127.0.0.1:{int((self.directory / 'broker.port').read_text())}"
 
     @property
@@ -139,7 +145,10 @@ class Crash:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keeps the embedded broker running for the time of a block."""
+        """Keeps the embedded broker running for the time of a block; a cluster keeps itself."""
+        if self._cluster_url is not None:
+            yield
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         keeper = os.open(self.directory / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(keeper, fcntl.LOCK_SH)

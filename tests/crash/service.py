@@ -37,11 +37,12 @@ Message = tuple[str, *tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Where a service works: the log, the database, and the file for its words."""
+    """Where a service works: the log, the database, the file for its words, and a name that it keeps over restarts."""
 
     broker_url: str
     database_url: str
     words: Path
+    instance_id: str | None = None
 
 
 def main(settings: ServiceSettings, plan: KillPlan | None, pipe: Connection) -> None:
@@ -61,6 +62,7 @@ class _Service:
             modules=[accounts],
             broker_url=settings.broker_url,
             database_url=settings.database_url,
+            instance_id=settings.instance_id,
             partitions=PARTITIONS,
         )
         self._pipe = pipe

@@ -54,7 +54,7 @@ def test_nothing_is_lost_or_doubled(crash: Crash, point: str) -> None:
 
 @pytest.mark.parametrize("point", ["published, not deleted", "in the middle of a projection batch"])
 def test_nothing_is_lost_or_doubled_on_postgresql(crash_on_postgresql: Crash, point: str) -> None:
-    """The same where a killed process' transaction is the server's to roll back."""
+    """The same where a killed process' transaction is the server's to roll back; and on three nodes of Apache Kafka."""
     play(crash_on_postgresql, point, CYCLES_ON_POSTGRESQL)
 
 

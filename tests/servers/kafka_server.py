@@ -133,8 +133,8 @@ class KafkaCluster:
     """
     Apache Kafka on free ports of the loopback, with *nodes* nodes below *folder*.
 
-    *properties* are added to those of every node and win over them. With one node every topic has one replica; with
-    three or more, three replicas of which two have to be in sync.
+    *properties* are added to those of every node and win over them; `{node}` in a value is its number. With one node
+    every topic has one replica; with three or more, three replicas of which two have to be in sync.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class KafkaCluster:
                     "controller.quorum.voters": voters,
                     "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
                     "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-                    **(properties or {}),
+                    **{key: value.replace("{node}", str(number)) for key, value in (properties or {}).items()},
                 },
                 java_options,
             )

@@ -6,7 +6,7 @@ nodes of Apache Kafka. With the marker `kills_the_log` that cluster has one node
 tests/conftest.py takes the fixtures in, once for all folders.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,6 +32,13 @@ QUICK_GROUPS = {
     "group.consumer.heartbeat.interval.ms": "200",
     "group.consumer.min.session.timeout.ms": "3000",
     "group.consumer.session.timeout.ms": "3000",
+}
+
+
+# Node N is in rack-N, and readers may say which rack they are in.
+RACKS = {
+    "broker.rack": "rack-{node}",
+    "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
 }
 
 
@@ -103,7 +110,7 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters
         def cluster(nodes: int) -> KafkaCluster:
             if nodes not in clusters:
                 folder = tmp_path_factory.mktemp("kafka") / "cluster"
-                kafka = running_kafka(kafka_jars(), folder, nodes=nodes, properties=QUICK_GROUPS)
+                kafka = running_kafka(kafka_jars(), folder, nodes=nodes, properties={**QUICK_GROUPS, **RACKS})
                 clusters[nodes] = running.enter_context(kafka)
             else:
                 clusters[nodes].resume()
@@ -163,10 +170,14 @@ def service_settings(log_kind: str, empty_log_url: str, request: pytest.FixtureR
     return settings
 
 
-def delete_topics(bootstrap: str) -> None:
-    """All but Kafka's own; returns when no client is told of them any more."""
+def delete_topics(bootstrap: str, chosen: Collection[str] | None = None) -> None:
+    """All but Kafka's own, or those that are given; returns when no client is told of them any more."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    while names := [name for name in admin.list_topics(timeout=20).topics if not name.startswith("__")]:
+
+    def is_to_go(name: str) -> bool:
+        return not name.startswith("__") if chosen is None else name in chosen
+
+    while names := [name for name in admin.list_topics(timeout=20).topics if is_to_go(name)]:
         for deleted in admin.delete_topics(names).values():
             try:
                 deleted.result(20)
