@@ -2,11 +2,11 @@
 A log that is moved from or to: where it is, and that no service uses it meanwhile.
 
 embedded:DIR   its broker is started for this move alone, and services are kept out as long as it lasts
-kafka://…      no group may have members; that nobody comes later is for the operator to see to
+kafka://…      no group that reads what is moved may have members; that nobody comes later is for the operator to see to
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -68,12 +68,13 @@ def _log(address: str, options: Mapping[str, str], name: str, *, embedded: bool)
     return Log(address, options, name, embedded, cluster, cluster.cluster_id())
 
 
-def refuse_members(log: Log, groups: Sequence[str], say: Say) -> None:
+def refuse_members(log: Log, topics: Collection[str], say: Say) -> None:
     """
-    Waits for the members of *groups* to be gone, as long as killed processes' are kept. Raises MigrationRefused.
+    Waits for the members of every group that reads *topics* (none: any topic) to be gone, as long as killed processes'
+    are kept. Raises MigrationRefused.
     """
     until = time.monotonic() + PATIENCE_SECONDS / 3
-    while busy := {group: count for group, count in log.cluster.members(groups).items() if count}:
+    while busy := {group: count for group, count in log.cluster.members(log.cluster.groups(), topics).items() if count}:
         words = ", ".join(f"{group} ({count})" for group, count in sorted(busy.items()))
         if time.monotonic() > until:
             raise MigrationRefused(f"{log.name}: consumers are running in {words}: stop every service first")

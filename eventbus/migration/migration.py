@@ -90,7 +90,7 @@ class Migration:
             if self.source is not None and self.target is not None:
                 source = stack.enter_context(opened(self.source, "--from"))
                 target = stack.enter_context(opened(self.target, "--to"))
-                refuse_members(source, source.cluster.groups(), progress.say)
+                refuse_members(source, self.choice.names, progress.say)
                 self._logs = source, target
             yield
 

@@ -146,7 +146,8 @@ class Translation:
             known = found is not None and (row[offset] is None or found.position(cast("int", row[offset])) is not None)
             if known:
                 return topic
-        if not self.is_done(row["cluster_id"], row["topic_id"]):
+        # Within one cluster the topics that stay are as right as they were.
+        if topic is not None or row["cluster_id"] != self.new_cluster_id:
             self.left += 1
         return None
 

@@ -4,77 +4,31 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from eventbus.transport.kafka.administration import ClusterAdministration
-from samples.demo.processes import Service
-from tests.samples.conftest import free_port
+from tests.interop.shop import NAMES, place, settled, started
 from tests.servers.kafka_server import KafkaCluster
-from tests.servers.logs import Clusters
+from tests.servers.logs import Clusters, delete_topics
 from tests.servers.postgres import PostgresServer
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "outgrow-one-machine.md"
 ORDERS = 30
-SETTLED_WITHIN_SECONDS = 90.0
-NAMES = ("order-service", "payment-service")
 
 
 @pytest.fixture
 def cluster(kafka_cluster: Clusters) -> Iterator[KafkaCluster]:
     """Without the samples' topics, which other tests may have left there."""
     found = kafka_cluster(3)
-    admin = ClusterAdministration(found.bootstrap, {})
-    _delete(found, [name for name in admin.names() if name in {"orders", "payments"}])
+    delete_topics(found.bootstrap, {"orders", "payments"})
     yield found
-    _delete(found, ["orders", "payments"])
-
-
-def _delete(cluster: KafkaCluster, topics: list[str]) -> None:
-    if topics:
-        client = AdminClient({"bootstrap.servers": cluster.bootstrap})
-        for future in client.delete_topics(topics).values():
-            future.result(30)
-        admin = ClusterAdministration(cluster.bootstrap, {})
-        while set(topics) & set(admin.names()):
-            time.sleep(0.1)
-
-
-def _place(orders: Service, first: int, count: int) -> None:
-    with httpx.Client(timeout=30) as http:
-        for number in range(first, first + count):
-            line = {"sku": "apple", "quantity": 1, "price": "10.00"}
-            order = {"order_id": f"o-{number}", "customer_id": f"c-{number % 5}", "lines": [line]}
-            http.post(f"{orders.url}/orders", json=order).raise_for_status()
-
-
-def _settled(orders: Service, count: int) -> list[dict[str, str]]:
-    until = time.monotonic() + SETTLED_WITHIN_SECONDS
-    while True:
-        rows: list[dict[str, str]] = httpx.get(f"{orders.url}/orders", params={"limit": 1000}, timeout=10).json()
-        if len(rows) == count and all(row["status"] in {"paid", "rejected"} for row in rows):
-            return rows
-        assert time.monotonic() < until, f"not settled: {rows}"
-        time.sleep(0.1)
-
-
-def _services(directory: Path, environments: Mapping[str, Mapping[str, str]]) -> tuple[Service, Service]:
-    made = [
-        Service(name, name.replace("-", "_"), free_port(), environments[name], directory / f"{name}.log")
-        for name in NAMES
-    ]
-    for service in made:
-        service.start()
-    for service in made:
-        service.await_ready(timeout_seconds=90)
-    return made[0], made[1]
+    delete_topics(found.bootstrap, {"orders", "payments"})
 
 
 def test_the_demo_s_data_moves_and_the_services_go_on_where_they_were(
@@ -85,10 +39,10 @@ def test_the_demo_s_data_moves_and_the_services_go_on_where_they_were(
     shop.mkdir()
     embedded = {"EVENTBUS_BROKER_URL": f"embedded:{shop}"}
     databases = [postgres.create_database(name=f'"{name}"') for name in NAMES]
-    orders, payments = _services(tmp_path, dict.fromkeys(NAMES, embedded))
+    orders, payments = started(tmp_path, dict.fromkeys(NAMES, embedded))
     try:
-        _place(orders, 0, ORDERS)
-        before = _settled(orders, ORDERS)
+        place(orders, 0, ORDERS)
+        before = settled(orders, ORDERS)
     finally:
         assert (orders.stop(), payments.stop()) == (0, 0)
 
@@ -98,7 +52,7 @@ def test_the_demo_s_data_moves_and_the_services_go_on_where_they_were(
     assert {topic.replicas for topic in topics.values()} == {3}
     assert {topic.effective["min.insync.replicas"] for topic in topics.values()} == {"2"}
 
-    orders, payments = _services(
+    orders, payments = started(
         tmp_path,
         {
             name: {"EVENTBUS_BROKER_URL": f"kafka://{cluster.bootstrap}", "EVENTBUS_DATABASE_URL": postgres.url(name)}
@@ -106,9 +60,9 @@ def test_the_demo_s_data_moves_and_the_services_go_on_where_they_were(
         },
     )
     try:
-        assert _settled(orders, ORDERS) == before
-        _place(orders, ORDERS, 10)
-        _settled(orders, ORDERS + 10)
+        assert settled(orders, ORDERS) == before
+        place(orders, ORDERS, 10)
+        settled(orders, ORDERS + 10)
         paid = httpx.get(f"{payments.url}/payments", params={"limit": 1000}).json()
         assert len(paid) == ORDERS + 10
         handled = [httpx.get(f"{service.url}/status").json()["handled"] for service in (orders, payments)]

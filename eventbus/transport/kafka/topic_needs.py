@@ -54,10 +54,13 @@ def _finding(topic: str, need: TopicRequest, state: TopicState | None) -> TopicF
     if state.partitions != need.partitions:
         words = f"has {state.partitions} partitions, not {need.partitions}: "
         if state.partitions < need.partitions:
+            new = f"{topic}-{need.partitions}"
             words += (
                 "adding some would send a key's later records to another partition than its earlier ones, and break "
-                f"their order; move it to a new topic (eventbus migrate --topic {topic}={topic}-{need.partitions} "
-                f"--partitions {need.partitions}), or set EVENTBUS_PARTITIONS={state.partitions}"
+                f"their order. Set EVENTBUS_PARTITIONS={state.partitions}, or move it to a new topic: let every "
+                "consumer read to the end, stop every service that reads or writes it, run eventbus migrate --from "
+                f'"$EVENTBUS_BROKER_URL" --to "$EVENTBUS_BROKER_URL" --topic {topic}={new} --partitions '
+                f"{need.partitions} (and --app MODULE:ATTRIBUTE for each of them), then name topic {new} in the code"
             )
         else:
             words += f"set EVENTBUS_PARTITIONS={state.partitions}; partitions cannot be taken away"

@@ -54,7 +54,10 @@ def test_settings_that_lose_records_are_set_and_partitions_are_never_added(
     applied = _topics(tmp_path, broker, "apply")
     assert applied.returncode == 1
     assert "has 3 partitions, not 6: adding some would send a key's later records" in applied.stdout
-    assert f"eventbus migrate --topic {tmp_path.name}={tmp_path.name}-6 --partitions 6" in applied.stdout
+    assert (
+        'eventbus migrate --from "$EVENTBUS_BROKER_URL" --to "$EVENTBUS_BROKER_URL" '
+        f"--topic {tmp_path.name}={tmp_path.name}-6 --partitions 6"
+    ) in applied.stdout
     found = cluster.topics([tmp_path.name])[tmp_path.name]
     assert found.partitions == 3
     assert (found.effective["retention.ms"], found.effective["cleanup.policy"]) == ("-1", "delete")

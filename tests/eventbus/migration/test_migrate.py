@@ -148,6 +148,7 @@ def _kill_when(command: list[str], directory: Path, reached: Callable[[], bool])
     while not reached():
         assert time.monotonic() < until, "it did not come that far"
         assert process.poll() is None, "it has ended before it could be killed"
+        time.sleep(0.01)  # the processor is the command's
     process.kill()
     process.wait()
 

@@ -44,6 +44,14 @@ def test_a_checkpoint_of_another_log_stays_and_is_counted() -> None:
     assert translation.left == 3
 
 
+def test_within_one_cluster_a_topic_that_stays_is_not_another_logs() -> None:
+    """Its checkpoint is as right as before; one that the moved topic does not hold any more is counted."""
+    translation = Translation("old", "old", [_topic(new_name="orders-2")])
+    stays = [_checkpoint(0, 5, topic="payments", topic_id="payments-id"), _checkpoint(0, 3)]
+    assert translation.rows("eventbus_checkpoints", stays) == stays
+    assert translation.left == 1
+
+
 def test_with_other_partitions_a_consumer_stands_at_every_end() -> None:
     """One that had read everything has read everything; what receipts are exchanged for goes."""
     translation = _translation(_topic(partitions=3))
