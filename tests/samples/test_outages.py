@@ -20,12 +20,11 @@ pytestmark = pytest.mark.kills_the_log
 
 
 @pytest.fixture
-def away(log: Log) -> Iterator[Log]:
-    """A log that nobody has used for orders and payments, and that is not there; it is back for the next test."""
+def away(log: Log) -> Log:
+    """A log that nobody has used for orders and payments, and that is not there."""
     delete_topics(log.bootstrap, {"orders", "payments"})
     log.kill()
-    yield log
-    log.start()
+    return log
 
 
 @pytest.fixture
