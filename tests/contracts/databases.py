@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from eventbus.database import Database, Migrations
+from eventbus.testing.contracts.database import MakeDatabase
 
 __all__ = [
     "database",
     "database_url",
     "database_url_of_the_log",
     "empty_database_url",
+    "make_database",
     "sqlite_template",
 ]
 
@@ -71,3 +73,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database.from_url(database_url)
     yield database
     await database.aclose()
+
+
+@pytest.fixture
+def make_database(database_url: str) -> MakeDatabase:
+    """Opens it once more at each call."""
+    return lambda: Database.from_url(database_url)

@@ -21,8 +21,8 @@ from eventbus.projections import (
     prepare_projections,
     store_filling,
 )
-from tests.eventbus.projections.memory_log import Feeder, MemoryLog
-from tests.eventbus.projections.shop import TYPES, CustomerTotals, OrderPaid, OrderSummaries, placed
+from eventbus.testing.contracts.given_log import Feeder, OrdersLog
+from eventbus.testing.contracts.orders import TYPES, CustomerTotals, OrderPaid, OrderSummaries, placed
 from tests.eventbus.projections.stored_orders import TOPICS, StoredOrders
 
 pytestmark = pytest.mark.anyio
@@ -38,12 +38,12 @@ async def prepared(database: Database, monkeypatch: pytest.MonkeyPatch) -> Datab
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog(3)
+def log() -> OrdersLog:
+    return OrdersLog(3)
 
 
 @pytest.fixture
-async def orders(prepared: Database, log: MemoryLog) -> StoredOrders:
+async def orders(prepared: Database, log: OrdersLog) -> StoredOrders:
     """Forty orders, every second one paid, all in the log."""
     orders = StoredOrders(prepared, log)
     for number in range(ORDERS):
@@ -59,7 +59,7 @@ async def record(orders: StoredOrders, number: int, *, relayed: bool = True) -> 
 
 
 def from_store(
-    log: MemoryLog,
+    log: OrdersLog,
     database: Database,
     projection: type[AnyProjection] = OrderSummaries,
     *,
@@ -85,7 +85,7 @@ async def states(database: Database) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("projection", [OrderSummaries, CustomerTotals])
 async def test_a_log_whose_start_was_cut_is_no_matter_when_the_store_has_it_all(
-    prepared: Database, log: MemoryLog, orders: StoredOrders, projection: type[AnyProjection]
+    prepared: Database, log: OrdersLog, orders: StoredOrders, projection: type[AnyProjection]
 ) -> None:
     """The rows equal the live ones at the switch, row by row, and the live runner goes on with them."""
     feeder = Feeder(log, projection, prepared)
@@ -108,7 +108,7 @@ async def test_a_log_whose_start_was_cut_is_no_matter_when_the_store_has_it_all(
 
 
 async def test_it_does_not_switch_before_the_live_view_has_seen_what_it_has_read(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """Events that wait for the relay, or that the live runner has yet to read, are in the store already."""
     feeder = Feeder(log, OrderSummaries, prepared)
@@ -140,7 +140,7 @@ async def test_it_does_not_switch_before_the_live_view_has_seen_what_it_has_read
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.7, 1.0])
 async def test_a_build_from_the_store_that_was_stopped_goes_on_where_it_was(
-    prepared: Database, log: MemoryLog, orders: StoredOrders, share: float
+    prepared: Database, log: OrdersLog, orders: StoredOrders, share: float
 ) -> None:
     """Nothing is read again, nothing is left out, and what was added meanwhile is there."""
     feeder = Feeder(log, OrderSummaries, prepared)
@@ -170,11 +170,11 @@ async def test_a_build_from_the_store_that_was_stopped_goes_on_where_it_was(
 
 
 async def test_a_view_is_built_from_the_store_when_the_log_was_lost(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """There is nothing to agree with: it takes over at the end of the log that is there."""
     await Feeder(log, OrderSummaries, prepared).feed()
-    fresh = MemoryLog(2, cluster_id="another")
+    fresh = OrdersLog(2, cluster_id="another")
     with pytest.raises(ForeignLog):
         await Feeder(fresh, OrderSummaries, prepared).feed()
     result = await from_store(fresh, prepared).run()
@@ -184,7 +184,7 @@ async def test_a_view_is_built_from_the_store_when_the_log_was_lost(
 
 
 async def test_a_live_view_that_was_overtaken_by_retention_is_built_from_the_store(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """Its runner has stopped, because records were deleted before it had read them."""
     log.start = 9
@@ -199,7 +199,7 @@ async def test_a_live_view_that_was_overtaken_by_retention_is_built_from_the_sto
 
 
 async def test_an_event_that_fails_is_named_by_stream_and_version(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """Live it became a dead letter; the build stops at it, or passes over it when it is told to."""
     await orders.record(placed("o-bad", total="-1"), "Order-o-bad")
@@ -221,7 +221,7 @@ async def test_an_event_that_fails_is_named_by_stream_and_version(
 
 
 async def test_an_event_that_the_log_refuses_is_not_waited_for_in_silence(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """It would never arrive: the build says which one it is, and goes on when somebody has dealt with it."""
     await Feeder(log, OrderSummaries, prepared).feed()
@@ -248,7 +248,7 @@ async def test_an_event_that_the_log_refuses_is_not_waited_for_in_silence(
     assert (result.resumed, result.rows_compared) == (True, True)
 
 
-async def test_events_of_others_are_not_in_the_store_and_it_says_which(prepared: Database, log: MemoryLog) -> None:
+async def test_events_of_others_are_not_in_the_store_and_it_says_which(prepared: Database, log: OrdersLog) -> None:
     """A topic or an event that no aggregate of this service records."""
     with pytest.raises(RebuildRefused, match="topic 'orders' is not written by an aggregate of this service"):
         await from_store(log, prepared, topics=EventTopics(())).run()
@@ -262,7 +262,7 @@ async def test_events_of_others_are_not_in_the_store_and_it_says_which(prepared:
 
 
 async def test_live_runners_go_on_during_a_build_from_the_store(
-    prepared: Database, log: MemoryLog, orders: StoredOrders
+    prepared: Database, log: OrdersLog, orders: StoredOrders
 ) -> None:
     """Orders are placed, relayed and projected all the while, and both generations agree at the switch."""
     done = anyio.Event()

@@ -12,8 +12,8 @@ import pytest
 from eventbus.clock import SystemClock
 from eventbus.database import Database
 from eventbus.projections import View, prepare_projections
-from tests.eventbus.projections.memory_log import Feeder, MemoryLog
-from tests.eventbus.projections.shop import CustomerTotal, CustomerTotals, placed
+from eventbus.testing.contracts.given_log import Feeder, OrdersLog
+from eventbus.testing.contracts.orders import CustomerTotal, CustomerTotals, placed
 
 pytestmark = pytest.mark.anyio
 
@@ -23,9 +23,9 @@ BATCH: Final = 6
 _forks: Final = multiprocessing.get_context("forkserver")
 
 
-def the_log() -> MemoryLog:
+def the_log() -> OrdersLog:
     """The same for everybody who makes it: orders of each customer lie in both partitions."""
-    log = MemoryLog(partitions=2)
+    log = OrdersLog(partitions=2)
     for number in range(ORDERS):
         customer = f"c-{number // 2 % CUSTOMERS}"
         log.append(placed(f"o-{number}", total="1", customer_id=customer), number % 2, stream=f"Order-o-{number}")

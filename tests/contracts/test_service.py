@@ -9,10 +9,6 @@ from tests.servers.logs import Log
 class TestServiceOverALogInMemory(ServiceContract):
     """On SQLite and on PostgreSQL."""
 
-    @pytest.fixture
-    def make_database(self, database_url: str) -> MakeDatabase:
-        return lambda: Database.from_url(database_url)
-
 
 class TestServiceOverALog(ServiceContract):
     """On the embedded broker with SQLite, on Apache Kafka with PostgreSQL."""

@@ -4,6 +4,8 @@ What every backend promises, as test classes: for whoever brings a database or a
 A class names its promises in its tests and asks for fixtures. Whoever derives from it gives them:
 
     database    an open `Database` with the framework's tables, empty, of this test's own
+    make_database
+                opens that database once more at each call
     transport   a started `Transport`, on a log of any content: the tests use topics and groups of their own
     log         with `kill()` and `start()`: the broker behind the transport, to be taken away and given back
 

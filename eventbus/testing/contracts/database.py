@@ -3,6 +3,7 @@ What a database promises to everything that is built on it: transactions, and sn
 """
 
 import random
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -10,6 +11,9 @@ import sqlalchemy.exc
 from sqlalchemy import text
 
 from eventbus.database import Database
+
+MakeDatabase = Callable[[], Database]
+"""Opens the test's database once more at each call."""
 
 
 async def insert(database: Database, number: int) -> None:

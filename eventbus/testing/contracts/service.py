@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from eventbus.application import Application
-from eventbus.database import Database, DeadLetter, DeadLetters, LetterFilter
+from eventbus.database import DeadLetter, DeadLetters, LetterFilter
 from eventbus.messages import Envelope, Receipt
 from eventbus.projections import AnyProjection, Rebuild, RebuildResult
 from eventbus.testing.contracts import bank
@@ -30,10 +30,10 @@ from eventbus.testing.contracts.bank import (
     GetBalance,
     GetBranch,
 )
+from eventbus.testing.contracts.database import MakeDatabase as MakeDatabase  # here is where users know it from
 from eventbus.transport import OutgoingRecord, Published, Transport
 from eventbus.transport.memory import MemoryLog, MemoryTransport
 
-MakeDatabase = Callable[[], Database]
 MakeTransport = Callable[[], Transport]
 
 

@@ -6,6 +6,7 @@ import pytest
 from eventbus.database import Database, Migrations
 from eventbus.testing.contracts.event_store import EventStoreContract
 from eventbus.testing.contracts.outbox import OutboxContract
+from eventbus.testing.contracts.projections import ProjectionsContract
 from eventbus.testing.contracts.service import MakeDatabase, MakeTransport, ServiceContract
 from eventbus.testing.contracts.transport import TransportContract
 from eventbus.transport import Transport
@@ -26,8 +27,14 @@ async def transport() -> AsyncIterator[Transport]:
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[Database]:
-    database = our_database(f"test-{uuid4()}")
+def make_database() -> MakeDatabase:
+    name = f"test-{uuid4()}"
+    return lambda: our_database(name)
+
+
+@pytest.fixture
+async def database(make_database: MakeDatabase) -> AsyncIterator[Database]:
+    database = make_database()
     await Migrations(database).prepare()
     yield database
     await database.aclose()
@@ -42,12 +49,10 @@ class TestOurEventStore(EventStoreContract): ...
 class TestOurOutbox(OutboxContract): ...
 
 
+class TestOurProjections(ProjectionsContract): ...
+
+
 class TestAServiceOverBoth(ServiceContract):
     @pytest.fixture
     def make_transport(self) -> MakeTransport:
         return our_transport
-
-    @pytest.fixture
-    def make_database(self) -> MakeDatabase:
-        name = f"test-{uuid4()}"
-        return lambda: our_database(name)

@@ -19,7 +19,7 @@ from eventbus.clock import SystemClock
 from eventbus.database import Database, DeadLetter, DeadLetters, Migrations
 from eventbus.database.tables import outbox
 from eventbus.projections import prepare_projections
-from tests.eventbus.projections.shop import OrderSummaries
+from eventbus.testing.contracts.orders import OrderSummaries
 
 APPLICATION = """
 import sys

@@ -9,8 +9,8 @@ import pytest
 from eventbus.clock import SystemClock
 from eventbus.database import Database, DeadLetter, DeadLetters, Migrations, ParkedEvent, ParkedKey, Parking
 from eventbus.projections import prepare_projections
+from eventbus.testing.contracts.orders import OrderSummaries
 from tests.eventbus.cli.test_command import eventbus
-from tests.eventbus.projections.shop import OrderSummaries
 
 APPLICATION = """
 import sys

@@ -14,8 +14,8 @@ from eventbus.domain import Aggregate, EventTopics, applies
 from eventbus.messages import Envelope, Event
 from eventbus.serialization.json import encode
 from eventbus.store import Append, EventStore, Expect, StoredEvent
-from tests.eventbus.projections.memory_log import MemoryLog
-from tests.eventbus.projections.shop import OrderForgotten, OrderPaid, OrderPlaced
+from eventbus.testing.contracts.given_log import OrdersLog
+from eventbus.testing.contracts.orders import OrderForgotten, OrderPaid, OrderPlaced
 
 
 class Order(Aggregate, topic="orders"):
@@ -35,7 +35,7 @@ TOPICS = EventTopics([Order])
 class StoredOrders:
     """Records events; `relay` brings them to the log, in the order in which they were recorded."""
 
-    def __init__(self, database: Database, log: MemoryLog) -> None:
+    def __init__(self, database: Database, log: OrdersLog) -> None:
         self._database = database
         self._log = log
         self._versions: dict[str, int] = {}

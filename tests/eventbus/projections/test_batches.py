@@ -13,9 +13,9 @@ from eventbus.clock import SystemClock
 from eventbus.database import Database
 from eventbus.messages import Event
 from eventbus.projections import View, prepare_projections
+from eventbus.testing.contracts.given_log import Feeder, OrdersLog
+from eventbus.testing.contracts.orders import OrderForgotten, OrderPaid, OrderSummaries, OrderSummary, placed
 from tests.contracts.databases import sqlite_template
-from tests.eventbus.projections.memory_log import Feeder, MemoryLog
-from tests.eventbus.projections.shop import OrderForgotten, OrderPaid, OrderSummaries, OrderSummary, placed
 
 __all__ = ["sqlite_template"]
 
@@ -28,7 +28,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 STEPS = st.lists(st.tuples(EVENTS, st.booleans()), max_size=25)
 
 
-async def rows_of(template: Path, log: MemoryLog, batches: list[int]) -> list[OrderSummary]:
+async def rows_of(template: Path, log: OrdersLog, batches: list[int]) -> list[OrderSummary]:
     """What the table holds after the log was applied in batches of these sizes, each by a new owner."""
     with TemporaryDirectory() as directory:
         shutil.copyfile(template, f"{directory}/shop.sqlite3")
@@ -53,7 +53,7 @@ def test_any_split_into_batches_gives_the_rows_of_the_pure_fold(
     sqlite_template: Path, steps: list[tuple[Event, bool]], batches: list[int]
 ) -> None:
     """With repeats that the relay has published again, anywhere behind the first."""
-    log = MemoryLog()
+    log = OrdersLog()
     events: list[Event] = []
     versions: dict[str, int] = {}
     for event, is_repeated in steps:

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from eventbus.errors import DefinitionError
 from eventbus.projections import Projection, projects
 from eventbus.projections.naming import part_name
-from tests.eventbus.projections.shop import OrderPlaced, Turnover, turnover
+from eventbus.testing.contracts.orders import OrderPlaced, Turnover, turnover
 
 
 def test_each_generation_has_tables_indexes_and_constraints_of_its_own_name() -> None:

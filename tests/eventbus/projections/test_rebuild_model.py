@@ -30,15 +30,15 @@ from eventbus.projections import (
     store_filling,
     takeover,
 )
-from tests.eventbus.projections.memory_log import Feeder, MemoryLog
-from tests.eventbus.projections.shop import TYPES, OrderPaid, OrderPlaced, OrderSummaries, OrderSummary, placed
+from eventbus.testing.contracts.given_log import Feeder, OrdersLog
+from eventbus.testing.contracts.orders import TYPES, OrderPaid, OrderPlaced, OrderSummaries, OrderSummary, placed
 from tests.eventbus.projections.stored_orders import TOPICS, StoredOrders
 
 T = TypeVar("T")
 
 PARTITIONS = 2
 ORDERS = 6
-KINDS: dict[bytes, type[Event]] = {b"OrderPlaced": OrderPlaced, b"OrderPaid": OrderPaid}
+KINDS: dict[bytes, type[Event]] = {one.message_name.encode(): one for one in (OrderPlaced, OrderPaid)}
 
 
 class Rebuilding(RuleBasedStateMachine):
@@ -52,7 +52,7 @@ class Rebuilding(RuleBasedStateMachine):
         self._directory = tempfile.TemporaryDirectory()
         self._portal_context = start_blocking_portal()
         self._portal: BlockingPortal = self._portal_context.__enter__()
-        self._log = MemoryLog(PARTITIONS)
+        self._log = OrdersLog(PARTITIONS)
         self._live, self._kept, self._unfinished = 1, set[int](), False
         self._paused = False
         self._database = self._call(self._open)

@@ -5,7 +5,14 @@ import pytest
 from eventbus.errors import DefinitionError
 from eventbus.messages import Event
 from eventbus.projections import Row, RowProjection, projects
-from tests.eventbus.projections.shop import OrderForgotten, OrderPaid, OrderPlaced, OrderSummaries, OrderSummary, placed
+from eventbus.testing.contracts.orders import (
+    OrderForgotten,
+    OrderPaid,
+    OrderPlaced,
+    OrderSummaries,
+    OrderSummary,
+    placed,
+)
 
 
 def test_rows_are_folded_from_events_without_a_database() -> None:

@@ -1,5 +1,6 @@
 """
-A log in memory: what a rebuild asks of a transport, and what a runner is fed by.
+A log that is given to a projection, record by record and gap by gap: what a rebuild asks of a transport, and what a
+runner is fed by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from eventbus.messages import Envelope, Event
 from eventbus.projections import AnyProjection, ProjectionRunner
 from eventbus.projections.runner import ProjectionClaim
 from eventbus.serialization.json import encode
+from eventbus.testing.contracts.orders import TYPES
 from eventbus.transport.port import (
     IncomingRecord,
     LogDescription,
@@ -24,10 +26,9 @@ from eventbus.transport.port import (
     TopicPartition,
     Transport,
 )
-from tests.eventbus.projections.shop import TYPES
 
 
-class MemoryLog:
+class OrdersLog:
     """One topic, `orders`. A gap stands for what is no record: the marker of a transaction."""
 
     def __init__(self, partitions: int = 1, cluster_id: str = "cluster") -> None:
@@ -82,14 +83,14 @@ class MemoryLog:
         ranges = tuple(OffsetRange(self.start, len(records)) for records in self.partitions)
         return LogDescription(self.cluster_id, {"orders": TopicDescription(self.topic_id, ranges)})
 
-    def reader(self, offsets: Mapping[TopicPartition, int]) -> "MemoryReader":
-        return MemoryReader(self, dict(offsets))
+    def reader(self, offsets: Mapping[TopicPartition, int]) -> "OrdersReader":
+        return OrdersReader(self, dict(offsets))
 
 
-class MemoryReader:
+class OrdersReader:
     """Reads in small batches, the partitions in turn."""
 
-    def __init__(self, log: MemoryLog, offsets: dict[TopicPartition, int]) -> None:
+    def __init__(self, log: OrdersLog, offsets: dict[TopicPartition, int]) -> None:
         self._log = log
         self._offsets = offsets
 
@@ -113,7 +114,7 @@ class MemoryReader:
 class Feeder:
     """Drives a runner as a consumer does, one partition after the other."""
 
-    def __init__(self, log: MemoryLog, projection: type[AnyProjection], database: Database) -> None:
+    def __init__(self, log: OrdersLog, projection: type[AnyProjection], database: Database) -> None:
         self.runner = ProjectionRunner(projection, service="shop", database=database, types=TYPES)
         self._log = log
         self.claims: dict[int, ProjectionClaim] = {}

@@ -1,4 +1,4 @@
-"""The events and projections that the tests of this package use."""
+"""Events of orders, and projections of them: what the suites of projections run over a database."""
 
 from decimal import Decimal
 
@@ -11,17 +11,17 @@ from eventbus.projections import Projection, Row, RowProjection, projects
 from eventbus.serialization.types import MessageTypes
 
 
-class OrderPlaced(Event, topic="orders", key="order_id"):
+class OrderPlaced(Event, name="ContractOrderPlaced", topic="orders", key="order_id"):
     order_id: str
     customer_id: str
     total: Decimal
 
 
-class OrderPaid(Event, topic="orders", key="order_id"):
+class OrderPaid(Event, name="ContractOrderPaid", topic="orders", key="order_id"):
     order_id: str
 
 
-class OrderForgotten(Event, topic="orders", key="order_id"):
+class OrderForgotten(Event, name="ContractOrderForgotten", topic="orders", key="order_id"):
     order_id: str
 
 
