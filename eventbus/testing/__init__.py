@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from eventbus.testing.any_order import any_order, project
     from eventbus.testing.event_bus import RunningEventBus
     from eventbus.testing.handler_scenario import GivenHandler, given_handler
+    from eventbus.testing.projection_scenario import GivenProjection, Projected, given_projection
     from eventbus.testing.samples import check_samples
     from eventbus.testing.scenario import Given, GivenAggregate, Outcome, given
     from eventbus.testing.virtual_clock import VirtualClock
@@ -18,13 +19,16 @@ __all__ = [
     "Given",
     "GivenAggregate",
     "GivenHandler",
+    "GivenProjection",
     "Outcome",
+    "Projected",
     "RunningEventBus",
     "VirtualClock",
     "any_order",
     "check_samples",
     "given",
     "given_handler",
+    "given_projection",
     "project",
 ]
 
@@ -32,6 +36,7 @@ _HOMES: Final = {
     "eventbus.testing.any_order": ("any_order", "project"),
     "eventbus.testing.event_bus": ("RunningEventBus",),
     "eventbus.testing.handler_scenario": ("GivenHandler", "given_handler"),
+    "eventbus.testing.projection_scenario": ("GivenProjection", "Projected", "given_projection"),
     "eventbus.testing.samples": ("check_samples",),
     "eventbus.testing.scenario": ("Given", "GivenAggregate", "Outcome", "given"),
     "eventbus.testing.virtual_clock": ("VirtualClock",),

@@ -8,19 +8,14 @@ Both run the projection's own writer on real tables in memory, as a rebuild does
 """
 
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from math import factorial, prod
 
-from sqlalchemy import select
-
-from eventbus.database import Database, Inbox, Migrations
+from eventbus.database import Database, Inbox
 from eventbus.messages import Event
 from eventbus.projections import AnyProjection, Build
 from eventbus.projections.build import ProjectedEvent
-
-Rows = list[dict[str, object]]
-"""The rows of one table, by column, in the order of their text."""
+from eventbus.testing.memory_tables import Rows, memory_database, rows_of
 
 
 async def project(projection: type[AnyProjection], /, *events: Event) -> tuple[Rows, ...]:
@@ -29,7 +24,7 @@ async def project(projection: type[AnyProjection], /, *events: Event) -> tuple[R
 
     Events that it has no method for are passed over. Raises EventFailed when a method does; its cause is the error.
     """
-    async with _memory() as database:
+    async with memory_database() as database:
         return await _rows(database, projection, 1, events)
 
 
@@ -48,7 +43,7 @@ async def any_order(
     __tracebackhide__ = True
     if limit < 2:
         raise ValueError(f"limit={limit}: at least 2 orders are needed for a comparison")
-    async with _memory() as database:
+    async with memory_database() as database:
         first: Sequence[Event] = [event for history in histories for event in history]
         expected = await _rows(database, projection, 1, first)
         for number, order in enumerate(_orders(histories, limit, seed), start=2):
@@ -62,16 +57,6 @@ async def any_order(
     return expected
 
 
-@asynccontextmanager
-async def _memory() -> AsyncGenerator[Database]:
-    database = Database.from_url("memory:")
-    try:
-        await Migrations(database).upgrade()
-        yield database
-    finally:
-        await database.aclose()
-
-
 async def _rows(
     database: Database, projection: type[AnyProjection], generation: int, events: Sequence[Event]
 ) -> tuple[Rows, ...]:
@@ -81,11 +66,7 @@ async def _rows(
         await build.create(connection)
         for number, event in enumerate(taken):
             await build.apply(connection, [ProjectedEvent(event, str(number), None, 0)])
-        tables: list[Rows] = []
-        for table in build.tables:
-            found = (await connection.execute(select(table))).mappings()
-            tables.append(sorted(({str(name): value for name, value in row.items()} for row in found), key=repr))
-    return tuple(tables)
+        return await rows_of(connection, build)
 
 
 def _orders(histories: Sequence[Sequence[Event]], limit: int, seed: int) -> Iterator[list[Event]]:
