@@ -1,5 +1,5 @@
 """
-Writes `metrics.md` from `eventbus/observability.py`: `python docs/reference/generate_metrics.py`.
+Writes `metrics.md` from `eventbus/observability/`: `python docs/reference/generate_metrics.py`.
 """
 
 import ast
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from eventbus import observability
+from eventbus.observability import counters, figures, metrics
 
 PAGE = Path(__file__).parent / "metrics.md"
 HEAD = """\
@@ -31,7 +31,7 @@ Numbers of one process since its start, in `app.status()["counters"]`, with no e
 |---|---|
 """
 TAIL = """
-This page is generated from `eventbus/observability.py`.
+This page is generated from `eventbus/observability/`.
 """
 KINDS = {
     "create_counter": "counter",
@@ -42,8 +42,8 @@ KINDS = {
 
 def page() -> str:
     """The whole page."""
-    body = ast.parse(inspect.getsource(observability)).body
-    return HEAD + "".join(_instruments(body)) + COUNTERS + "".join(_counters(body)) + TAIL
+    measured, held, counted = (ast.parse(inspect.getsource(module)).body for module in (metrics, figures, counters))
+    return HEAD + "".join(_instruments([*measured, *held])) + COUNTERS + "".join(_counters(counted)) + TAIL
 
 
 def _instruments(body: list[ast.stmt]) -> Iterator[str]:

@@ -11,7 +11,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from sqlalchemy import select
 
-from eventbus import observability
 from eventbus.bus import Buses, CommandBus, Model, logged, timed
 from eventbus.clock import SystemClock
 from eventbus.database import Database
@@ -166,7 +165,7 @@ async def test_timing_is_a_histogram_by_handler(offline: Database, monkeypatch: 
     """With the class of the error, when there is one."""
     reader = InMemoryMetricReader()
     histogram = MeterProvider([reader]).get_meter("test").create_histogram("eventbus.handler.duration")
-    monkeypatch.setattr(observability, "_handler_duration", histogram)
+    monkeypatch.setattr("eventbus.observability.metrics._handler_duration", histogram)
     buses = built(offline, [timed])
     await buses.queries.ask(WhoAsks())
     with pytest.raises(DefinitionError):

@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from eventbus import observability
 from eventbus.database import Database
+from eventbus.observability import figures as told
 from eventbus.transport import KafkaTransport
 from tests.eventbus.cli.test_command import eventbus
 from tests.eventbus.delivery.test_relay import add, is_empty, relay, relaying, row, until
@@ -134,9 +134,9 @@ async def test_a_relay_tells_its_gauges(transport: KafkaTransport, topic: str, d
     subject = relay(database, transport)
 
     async def is_told() -> bool:
-        return any(figures.blocked == 1 and figures.rows == 2 for figures in observability._outboxes.figures.values())
+        return any(figures.blocked == 1 and figures.rows == 2 for figures in told._outboxes.figures.values())
 
     async with relaying(subject):
         await add(database, [row(topic, 1, key="a", payload=b"x" * 3_000_000), row(topic, 2, key="a")])
         await until(is_told)
-    assert not observability._outboxes.figures
+    assert not told._outboxes.figures
