@@ -14,14 +14,16 @@ Locks (PostgreSQL; SQLite has one writer)
 Source     decision 3
 """
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Row, and_, select, update
+from sqlalchemy import ColumnElement, Row, and_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.dialects import insert_into
+from eventbus.database.dialects import Statement, insert_into, is_sqlite
 from eventbus.database.driver_statement import DriverStatement
 from eventbus.database.tables import checkpoints
 from eventbus.errors import CheckpointFenced, ForeignLog
@@ -37,6 +39,31 @@ _HOLD: Final = DriverStatement(
     "AND partition = ? AND epoch = ?",
     postgresql="SELECT epoch FROM eventbus_checkpoints WHERE consumer = $1 AND generation = $2 AND topic = $3 "
     "AND partition = $4 AND epoch = $5 FOR KEY SHARE",
+)
+
+# A look at the primary key for each place, whatever else there is. The subquery keeps PostgreSQL from joining by a read
+# of the whole table, for which it takes a few places to be a thousand.
+_EPOCH: Final = (
+    "SELECT epoch FROM eventbus_checkpoints c WHERE c.consumer = given.consumer AND c.generation = given.generation "
+    'AND c.topic = given.topic AND c."partition" = given."partition" AND c.cluster_id = given.cluster_id '
+    "AND c.topic_id = given.topic_id"
+)
+_EPOCHS: Final = Statement(
+    sqlite=text(
+        f"""SELECT ({_EPOCH}) FROM (
+            SELECT json_extract(value, '$[0]') AS consumer, json_extract(value, '$[1]') AS generation,
+                   json_extract(value, '$[2]') AS topic, json_extract(value, '$[3]') AS "partition",
+                   json_extract(value, '$[4]') AS cluster_id, json_extract(value, '$[5]') AS topic_id, key AS number
+            FROM json_each(:places)
+        ) AS given ORDER BY number"""  # noqa: S608 (our own names)
+    ),
+    postgresql=text(
+        f"""SELECT ({_EPOCH}) FROM unnest(
+            CAST(:consumers AS text[]), CAST(:generations AS integer[]), CAST(:topics AS text[]),
+            CAST(:partitions AS integer[]), CAST(:cluster_ids AS text[]), CAST(:topic_ids AS text[])
+        ) WITH ORDINALITY AS given(consumer, generation, topic, "partition", cluster_id, topic_id, number)
+        ORDER BY number"""  # noqa: S608 (our own names)
+    ),
 )
 
 
@@ -173,6 +200,24 @@ class Checkpoints:
             .order_by(checkpoints.c.topic, checkpoints.c.partition)
         )
         return [_checkpoint(row) for row in await connection.execute(statement)]
+
+    async def epochs(self, connection: AsyncConnection, places: Sequence[Checkpoint]) -> list[int | None]:
+        """
+        The epoch that each of *places* has by now, None for one that is gone or is of another log. Costs what they are,
+        however many checkpoints the database has.
+        """
+        if not places:
+            return []
+        rows = [
+            (one.consumer, one.generation, one.log.topic, one.log.partition, one.log.cluster_id, one.log.topic_id)
+            for one in places
+        ]
+        if is_sqlite(connection):
+            given: dict[str, object] = {"places": json.dumps(rows)}
+        else:
+            columns = ("consumers", "generations", "topics", "partitions", "cluster_ids", "topic_ids")
+            given = {name: list(column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)}
+        return list((await connection.execute(_EPOCHS.on(connection), given)).scalars())
 
     async def list(self, connection: AsyncConnection) -> list[Checkpoint]:
         """All checkpoints of the database, by consumer, generation, topic and partition."""

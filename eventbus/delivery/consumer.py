@@ -7,8 +7,7 @@ Tasks
                     the group only
     the dispatcher  claims what was assigned, then begins a batch (or a stream) for each queue that is ready, as many
                     at a time as `partitions_max` says
-    the watch       compares the log's identity and the checkpoints' epochs every few seconds: a topic that is deleted
-                    and made anew at once, a checkpoint that was moved where nothing arrives, show in nothing else
+    the watch       compares the log's identity and the checkpoints' epochs every few seconds (see `watch`)
 Sharing     the group gives and takes partitions one by one: those that stay are worked on meanwhile
 Doubt       after a lost connection or an odd answer everything is claimed again before more is applied, after a fence
             that partition: the log's identity is compared, and reading begins at the checkpoint. What waited is dropped
@@ -18,34 +17,28 @@ Ending      a ForeignLog, or a group that refuses this member, ends this consume
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import cast
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from eventbus.database.checkpoints import LogPartition
 from eventbus.delivery.backoff import Backoff
-from eventbus.delivery.consumer_status import ConsumerStatus, PartitionStatus, State
+from eventbus.delivery.claiming import Claiming
+from eventbus.delivery.consumer_status import Condition, ConsumerStatus, PartitionStatus
+from eventbus.delivery.in_flight import InFlight
 from eventbus.delivery.partition_queue import PartitionQueue
 from eventbus.delivery.queue_feed import QueueFeed
 from eventbus.delivery.subscription import C, Claim, Streamed, Subscription
 from eventbus.delivery.wakeup import Wakeup
+from eventbus.delivery.watch import WATCH_SECONDS, Watch
 from eventbus.errors import BrokerUnavailable, CheckpointFenced, DatabaseUnavailable, ForeignLog
 from eventbus.observability import consumed, processed
-from eventbus.transport.port import (
-    ConsumerStopped,
-    LogDescription,
-    RecordConsumer,
-    Round,
-    TopicPartition,
-    Transport,
-)
+from eventbus.transport.port import ConsumerStopped, RecordConsumer, Round, TopicPartition, Transport
 
 _log = logging.getLogger("eventbus.delivery")
 
-_WATCH_SECONDS = 3.0
 _TURN_SECONDS = 1.0
 """How long a stream goes on while other partitions wait."""
 
@@ -82,13 +75,18 @@ class Consumer:
         # Every claim that it is given comes from itself, so its own kind of claim need not be known here.
         self._subscription = cast("Subscription[Claim]", subscription)
         self._streamed = cast("Streamed[Claim] | None", streamed)
-        self._fenced = cast("Callable[[Sequence[Claim]], Awaitable[Sequence[Claim]]] | None", fenced)
+        self._claims = Claiming(self._subscription, transport)
+        self._watched = Watch(
+            subscription.name,
+            subscription.topics,
+            transport,
+            cast("Callable[[Sequence[Claim]], Awaitable[Sequence[Claim]]] | None", fenced),
+        )
         self._instance_id = instance_id
         self._claimed = claimed
         self._batch_max = batch_max
         self._partitions_max = partitions_max
         self._waiting_max = waiting_max
-        self._shutdown_seconds = shutdown_seconds
         self._member: RecordConsumer | None = None
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._queues: dict[TopicPartition, PartitionQueue] = {}
@@ -97,16 +95,14 @@ class Consumer:
         self._fences = Backoff(0.1, 5.0)
         self._dispatch = Wakeup()
         self._drained = Wakeup()
-        self._settled = anyio.Event()
-        self._in_flight = 0
+        self._in_flight = InFlight(shutdown_seconds)
         self._stopping = False
         self._ended = anyio.Event()
-        self._state: State = "starting"
-        self._reason: str | None = None
+        self._condition = Condition(subscription.name)
 
     def status(self) -> ConsumerStatus:
         """What it is doing now."""
-        state, reason = self._state, self._reason
+        state, reason = self._condition.state, self._condition.reason
         if state != "stopped" and (away := self._transport.away_seconds) is not None:
             state, reason = "waiting for the broker", f"the broker has been away for {away:.0f} s"
         return ConsumerStatus(
@@ -115,9 +111,8 @@ class Consumer:
             state,
             reason,
             tuple(
-                PartitionStatus(queue.partition.topic, queue.partition.partition, queue.claim.next_offset, waiting)
-                for queue in sorted(self._queues.values(), key=lambda queue: queue.partition)
-                for waiting in (len(queue.waiting),)
+                PartitionStatus(*one.partition, one.claim.next_offset, len(one.waiting))
+                for one in sorted(self._queues.values(), key=lambda queue: queue.partition)
             ),
         )
 
@@ -135,13 +130,13 @@ class Consumer:
                 tasks.start_soon(self._poll, self._member)
                 tasks.start_soon(self._watch)
                 await self._work(self._member, tasks)
-                await self._finish()
+                await self._in_flight.settle(list(self._queues.values()))
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._release(self._queues)
                 await self._member.aclose()
-            self._state = "stopped"
+            self._condition.state = "stopped"
             self._ended.set()
 
     async def stop(self) -> None:
@@ -177,9 +172,9 @@ class Consumer:
     def _sort(self, found: Round) -> None:
         if found.assigned is not None:
             self._assigned = found.assigned
-            if not found.assigned and self._state == "starting":
+            if not found.assigned and self._condition.state == "starting":
                 # More members than partitions: this one stands by.
-                self._running()
+                self._condition.runs()
         if found.doubtful:
             self._doubts += 1
             self._doubt(self._queues.values())
@@ -208,7 +203,7 @@ class Consumer:
         self._assigned -= partitions
         queues = {partition: self._queues[partition] for partition in partitions if partition in self._queues}
         self._doubt(queues.values())
-        await self._settle(list(queues.values()))
+        await self._in_flight.settle(list(queues.values()))
         await self._release(queues)
 
     # The dispatcher.
@@ -225,13 +220,11 @@ class Consumer:
 
     def _begin_batches(self, member: RecordConsumer, tasks: TaskGroup) -> None:
         for partition, queue in list(self._queues.items()):
-            if self._in_flight < self._partitions_max and queue.is_ready():
+            if self._in_flight.count < self._partitions_max and queue.is_ready():
                 # To the end of the line: a busy partition must not keep the ones behind it waiting for ever.
                 self._queues[partition] = self._queues.pop(partition)
-                # The scope is made here, so that the queue is busy before its task has run.
-                queue.in_flight = anyio.CancelScope()
-                self._in_flight += 1
-                tasks.start_soon(self._batch, member, queue, queue.in_flight)
+                # Begun here, so that the queue is busy before its task has run.
+                tasks.start_soon(self._batch, member, queue, self._in_flight.begin(queue))
 
     async def _batch(self, member: RecordConsumer, queue: PartitionQueue, scope: anyio.CancelScope) -> None:
         try:
@@ -246,10 +239,7 @@ class Consumer:
                 queue.done()
                 member.commit({queue.partition: queue.claim.next_offset})
         finally:
-            queue.in_flight = None
-            self._in_flight -= 1
-            settled, self._settled = self._settled, anyio.Event()
-            settled.set()
+            self._in_flight.end(queue)
             self._drained.set()
             self._dispatch.set()
 
@@ -274,7 +264,9 @@ class Consumer:
         records = 0
 
         def goes_on() -> bool:
-            return time.monotonic() < turn_ends or self._in_flight < self._partitions_max or not self._others_wait()
+            return (
+                time.monotonic() < turn_ends or self._in_flight.count < self._partitions_max or not self._others_wait()
+            )
 
         def progress() -> None:
             member.commit({queue.partition: queue.claim.next_offset})
@@ -310,7 +302,7 @@ class Consumer:
             try:
                 await work()
             except DatabaseUnavailable as error:
-                self._wait_for_database(error)
+                self._condition.waits_for_database(error)
             except CheckpointFenced as error:
                 _log.info("consumer %s: %s; claiming again", self._subscription.name, error)
                 # Two members that both believe to be the owner must not take turns at full speed.
@@ -330,7 +322,7 @@ class Consumer:
                 )
             else:
                 self._fences.reset()
-                self._running()
+                self._condition.runs()
                 return
             await anyio.sleep(pauses.next())
             if not self._is_ours(queue):
@@ -338,28 +330,10 @@ class Consumer:
 
     async def _watch(self) -> None:
         while not self._stopping:
-            await anyio.sleep(_WATCH_SECONDS)
-            if not self._queues:
-                continue
-            try:
-                log = await self._transport.describe(self._subscription.topics)
-                await self._doubt_fenced()
-            except Exception as error:
-                # An absence is said by who waits for it, and what is more is met by the next claim.
-                _log.debug("consumer %s: log and checkpoints not compared: %s", self._subscription.name, error)
-                continue
-            for queue in self._queues.values():
-                topic = log.topics.get(queue.partition.topic)
-                found = (log.cluster_id, None if topic is None else topic.topic_id)
-                if found != (queue.claim.log.cluster_id, queue.claim.log.topic_id):
-                    self._doubt([queue])
-
-    async def _doubt_fenced(self) -> None:
-        if self._fenced is None:
-            return
-        claims = {id(queue.claim): queue.claim for queue in self._queues.values() if queue.reading is not None}
-        fenced = {id(claim) for claim in await self._fenced(list(claims.values()))}
-        self._doubt([queue for queue in self._queues.values() if id(queue.claim) in fenced])
+            await anyio.sleep(WATCH_SECONDS)
+            claims = [queue.claim for queue in self._queues.values() if queue.reading is not None]
+            lost = {id(claim) for claim in await self._watched.lost(claims)}
+            self._doubt([queue for queue in self._queues.values() if id(queue.claim) in lost])
 
     async def _claim(self, member: RecordConsumer) -> None:
         """Claims what is assigned and not claimed, until nothing is left to claim, and begins to read it."""
@@ -367,7 +341,7 @@ class Consumer:
         try:
             while wanted := self._unclaimed():
                 doubtful = {partition: queue for partition, queue in self._queues.items() if queue.reading is None}
-                await self._settle(list(doubtful.values()))
+                await self._in_flight.settle(list(doubtful.values()))
                 await self._release(doubtful)
                 if not await self._claim_these(member, wanted):
                     await anyio.sleep(pauses.next())
@@ -381,22 +355,19 @@ class Consumer:
 
     async def _claim_these(self, member: RecordConsumer, wanted: frozenset[TopicPartition]) -> bool:
         """False when it has to be tried again. Raises ForeignLog."""
-        claims: dict[TopicPartition, Claim] = {}
         doubts = self._doubts
         try:
-            log = await self._transport.describe(self._subscription.topics)
-            for partition in sorted(wanted):
-                claims[partition] = await self._claim_one(log, partition)
+            log, claims = await self._claims.claim(wanted)
         except BrokerUnavailable:
             # Said by the transport.
             return False
         except DatabaseUnavailable as error:
-            self._wait_for_database(error)
+            self._condition.waits_for_database(error)
             return False
         except ForeignLog:
             raise
         except Exception as error:
-            self._fail_to_claim(error)
+            self._condition.cannot_claim(error)
             return False
         if doubts != self._doubts:
             return False
@@ -404,55 +375,14 @@ class Consumer:
         mine = {partition: claim for partition, claim in claims.items() if partition in self._assigned}
         number = member.read_from({partition: claim.next_offset for partition, claim in mine.items()})
         self._queues |= {partition: PartitionQueue(partition, claim, number) for partition, claim in mine.items()}
-        self._running()
-        self._say_where(log, mine)
+        self._condition.runs()
+        self._claims.say_where(log, mine)
         return True
-
-    async def _claim_one(self, log: LogDescription, partition: TopicPartition) -> Claim:
-        topic = log.topics.get(partition.topic)
-        if topic is None or partition.partition >= len(topic.partitions):
-            raise ForeignLog(
-                f"topic {partition.topic!r} partition {partition.partition} is not in the log of cluster "
-                f"{log.cluster_id!r} any more: restore it, or start with an empty database and a new log"
-            )
-        offsets = topic.partitions[partition.partition]
-        place = LogPartition(log.cluster_id, partition.topic, topic.topic_id, partition.partition)
-        return await self._subscription.claim(place, offsets.start, offsets.end)
-
-    def _say_where(self, log: LogDescription, claims: Mapping[TopicPartition, Claim]) -> None:
-        ahead = sum(
-            max(0, log.topics[topic].partitions[number].end - claim.next_offset)
-            for (topic, number), claim in claims.items()
-        )
-        _log.info(
-            "consumer %s: %d partitions of %s, %d records to read",
-            self._subscription.name,
-            len(claims),
-            ", ".join(self._subscription.topics),
-            ahead,
-        )
-
-    def _wait_for_database(self, error: DatabaseUnavailable) -> None:
-        if self._state != "waiting for the database":
-            _log.warning("consumer %s: the database is away, waiting for it: %s", self._subscription.name, error)
-        self._state, self._reason = "waiting for the database", str(error)
-
-    def _fail_to_claim(self, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
-        if self._reason != reason:
-            _log.error("consumer %s cannot claim its partitions, trying again: %s", self._subscription.name, reason)
-        self._state, self._reason = "starting", reason
-
-    def _running(self) -> None:
-        if self._state == "waiting for the database":
-            _log.info("consumer %s: the database is back", self._subscription.name)
-        self._state, self._reason = "running", None
 
     def _end(self, reason: str) -> None:
         if self._stopping:
             return
-        _log.error("consumer %s has stopped: %s", self._subscription.name, reason)
-        self._state, self._reason = "stopped", reason
+        self._condition.ends(reason)
         self._stopping = True
         self._wake()
 
@@ -461,21 +391,6 @@ class Consumer:
         self._drained.set()
         for queue in self._queues.values():
             queue.more.set()
-
-    async def _settle(self, queues: Sequence[PartitionQueue]) -> None:
-        """Waits for the batches in flight in these queues; those that take too long are abandoned."""
-        with anyio.move_on_after(self._shutdown_seconds):
-            while any(queue.in_flight is not None for queue in queues):
-                await self._settled.wait()
-            return
-        for queue in queues:
-            if queue.in_flight is not None:
-                queue.in_flight.cancel()
-        while any(queue.in_flight is not None for queue in queues):
-            await self._settled.wait()
-
-    async def _finish(self) -> None:
-        await self._settle(list(self._queues.values()))
 
     async def _release(self, queues: dict[TopicPartition, PartitionQueue]) -> None:
         for partition, queue in list(queues.items()):

@@ -19,13 +19,14 @@ P = TypeVar("P", bound=Placed)
 
 
 async def fenced_claims(database: Database, claims: Sequence[P]) -> list[P]:
-    """Those of *claims* whose checkpoints have another epoch by now. Raises DatabaseUnavailable."""
+    """
+    Those of *claims* whose checkpoints have another epoch by now; nobody else's are read. Raises DatabaseUnavailable.
+    """
+    if not claims:
+        return []
+    claimed = [claim.checkpoint for claim in claims]
     async with database.reading() as connection:
-        found = await Checkpoints().list(connection)
-    epochs = {(one.consumer, one.generation, one.log): one.epoch for one in found}
+        epochs = await Checkpoints().epochs(connection, claimed)
     return [
-        claim
-        for claim in claims
-        if epochs.get((claim.checkpoint.consumer, claim.checkpoint.generation, claim.checkpoint.log))
-        != claim.checkpoint.epoch
+        claim for claim, checkpoint, epoch in zip(claims, claimed, epochs, strict=True) if epoch != checkpoint.epoch
     ]

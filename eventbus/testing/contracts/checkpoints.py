@@ -201,6 +201,22 @@ class CheckpointsContract:
             assert [(one.log.partition, one.next_offset) for one in found] == [(0, None), (3, 5)]
             await checkpoints.advance(connection, moved, 6)
 
+    async def test_epochs_are_looked_up_for_the_places_that_are_asked_for(
+        self, database: Database, checkpoints: Checkpoints
+    ) -> None:
+        """In their order; None for a place that is not there, and for one that is another log's."""
+        places = [replace(LOG, partition=number) for number in range(3)]
+        async with database.transaction() as connection:
+            claimed = [await checkpoints.claim(connection, "service", 0, place) for place in places]
+            moved = await checkpoints.advance(connection, claimed[1], 7)
+            await checkpoints.claim(connection, "service", 0, places[2])
+            await checkpoints.claim(connection, "other", 0, places[0])
+            gone = replace(moved, generation=9)
+            foreign = replace(moved, log=replace(moved.log, topic_id="topic-id-2"))
+            asked = [claimed[2], gone, claimed[0], foreign, moved]
+            assert await checkpoints.epochs(connection, asked) == [2, None, 1, None, 1]
+            assert await checkpoints.epochs(connection, []) == []
+
 
 class HandlerStartsContract:
     """Tests for an implementation: give `database` and, where it is not the framework's own, `starts`."""
