@@ -7,6 +7,7 @@ EventBusError
 ├── DomainError               a business rule was broken: the caller's fault; users derive their own from it
 ├── StreamNotFound            an aggregate was loaded that has no events
 ├── ConcurrencyConflict       somebody else appended first: load again and retry
+├── DuplicateEventIds         some events of an append are stored already, and it is no repeat: the writer mends it
 ├── UndecodableMessage        bytes that are not what their headers say: the sender's fault
 ├── Unavailable               the world is away for now: wait and retry
 │   ├── DatabaseUnavailable
@@ -18,6 +19,9 @@ EventBusError
 ├── NotYetApplied             a view did not reach a receipt in the time given
 └── PublishRefused            the log refuses this record for good (too large, topic refused)
 """
+
+from collections.abc import Mapping
+from typing import Final
 
 
 class EventBusError(Exception):
@@ -56,6 +60,34 @@ class ConcurrencyConflict(EventBusError):
 
     def __reduce__(self) -> tuple[type["ConcurrencyConflict"], tuple[str, int | str, int | None]]:
         return type(self), (self.stream, self.expected, self.actual)
+
+
+class DuplicateEventIds(EventBusError):
+    """
+    Ids of an append's events are taken, and it is no repeat of what is stored. Nothing of it was written.
+
+    places   where each of the taken ones is, stream and version; None: it was given more than once
+    """
+
+    _SHOWN_MAX: Final = 5
+
+    def __init__(self, stream: str, count: int, places: Mapping[str, tuple[str, int] | None]) -> None:
+        where = [
+            f"{id!r} is given more than once" if place is None else f"{id!r} is version {place[1]} of {place[0]!r}"
+            for id, place in list(places.items())[: self._SHOWN_MAX]
+        ]
+        more = f" and {len(places) - len(where)} more" if len(places) > len(where) else ""
+        super().__init__(
+            f"stream {stream!r}: of the ids of {count} events to append, {len(places)} are taken: {', '.join(where)}"
+            f"{more}; nothing was appended. A repeat has all events of an append, in their order, under their ids; "
+            "other events need ids of their own"
+        )
+        self.stream = stream
+        self.count = count
+        self.places = places
+
+    def __reduce__(self) -> tuple[type["DuplicateEventIds"], tuple[str, int, Mapping[str, tuple[str, int] | None]]]:
+        return type(self), (self.stream, self.count, self.places)
 
 
 class UndecodableMessage(EventBusError):

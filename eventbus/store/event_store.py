@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import arrays, sqlite_values
@@ -26,6 +26,7 @@ from eventbus.database.sqlite_engine import run_on_sqlite
 from eventbus.database.tables import events
 from eventbus.errors import ConcurrencyConflict
 from eventbus.store.event_rows import INSERT_EVENTS, Reading, event_rows, reading_of_stream
+from eventbus.store.repeats import ids_of, repeats_among
 from eventbus.store.streams import Append, Appended, CategoryCursor, Expect, StoredEvent, in_words
 
 # An append that any version will do for loses the race to another only so often.
@@ -42,10 +43,9 @@ _VERSIONS: Final = Statement(
         "FROM unnest(CAST(:streams AS text[])) AS given(stream)"
     ),
 )
-_PLACES: Final = Statement(
-    sqlite=text("SELECT id, stream, version FROM eventbus_events WHERE id IN (SELECT value FROM json_each(:ids))"),
-    postgresql=text("SELECT id, stream, version FROM eventbus_events WHERE id = ANY(CAST(:ids AS text[]))"),
-)
+_IS_ANY_STORED: Final = "SELECT 1 FROM eventbus_events WHERE id IN (SELECT value FROM json_each(?)) LIMIT 1"
+_DELETE_BEHIND: Final = "DELETE FROM eventbus_events WHERE stream = ? AND version > ?"
+_DELETE: Final = text("DELETE FROM eventbus_events WHERE id = ANY(CAST(:ids AS text[]))")
 _APPEND: Final = f"""
     WITH expected AS (
         SELECT given.stream, given.version AS expected,
@@ -54,10 +54,13 @@ _APPEND: Final = f"""
     ), inserted AS (
         {INSERT_EVENTS.select_from_arrays(first_parameter=3)}
         WHERE NOT EXISTS (SELECT FROM expected WHERE expected <> actual)
-        ON CONFLICT (stream, version) DO NOTHING
-        RETURNING 1
+        ON CONFLICT DO NOTHING
+        RETURNING id
     )
-    SELECT stream, expected, actual, (SELECT count(*) FROM inserted) AS inserted FROM expected
+    SELECT stream, expected, actual, (SELECT count(*) FROM inserted) AS inserted,
+           CASE WHEN (SELECT count(*) FROM inserted) < cardinality($3::text[]) THEN ARRAY(SELECT id FROM inserted) END
+           AS ids
+    FROM expected
 """  # noqa: S608 (names of our own columns)
 
 
@@ -142,12 +145,12 @@ class EventStore:
         versions that they would get, are a repeat: answered like the first time, with nothing written.
 
         Raises ConcurrencyConflict, naming the first stream that is not as expected, whether it is ahead or behind;
-        nothing has been appended then, and the transaction can go on. ValueError for a stream that is named twice or
-        gets no event.
+        DuplicateEventIds where the versions are as expected, and ids are taken by what is no repeat. Nothing has been
+        appended then, and the transaction can go on. ValueError for a stream that is named twice or gets no event.
         """
         _refuse_nonsense(appends)
         # Where any version will do, a repeat would not be noticed as a conflict.
-        repeated = await self._repeats(connection, [append for append in appends if _is_open(append)])
+        repeated = await repeats_among(connection, [one for one in appends if _is_open(one)], refuses_parts=True)
         for _ in range(_ATTEMPTS):
             to_write = [append for append in appends if append.stream not in repeated]
             if not to_write:
@@ -157,6 +160,11 @@ class EventStore:
             # the next attempt wants, would wait for it. A savepoint lets go of it.
             attempt = await connection.begin_nested() if any(map(_is_open, to_write)) else None
             actual = await _compare_and_insert(connection, to_write, bases)
+            if actual is None:
+                if attempt is not None:
+                    await attempt.rollback()
+                repeated |= await repeats_among(connection, to_write, refuses_parts=True)
+                continue
             moved = [append for append in to_write if actual.get(append.stream, 0) != bases[append.stream]]
             if not moved:
                 if attempt is not None:
@@ -164,7 +172,7 @@ class EventStore:
                 return [_appended(append, bases, repeated) for append in appends]
             if attempt is not None:
                 await attempt.rollback()
-            found = await self._repeats(connection, moved)
+            found = await repeats_among(connection, moved, refuses_parts=False)
             for append in moved:
                 if append.stream not in found and not _is_open(append):
                     raise _conflict(append, actual.get(append.stream, 0))
@@ -189,26 +197,6 @@ class EventStore:
                 if expected is Expect.EXISTS and bases[append.stream] == 0:
                     raise _conflict(append, 0)
         return bases
-
-    async def _repeats(self, connection: AsyncConnection, appends: Sequence[Append]) -> dict[str, int]:
-        """Of those that have been appended already, the version of their last event, by stream."""
-        ids = [event.envelope.id for append in appends for event in append.events]
-        if not ids:
-            return {}
-        rows = await connection.execute(_PLACES.on(connection), {"ids": as_list(connection, ids)})
-        places = {id: (stream, version) for id, stream, version in rows}
-        repeats: dict[str, int] = {}
-        for append in appends:
-            found = [places.get(event.envelope.id) for event in append.events]
-            if not found or found[0] is None:
-                continue
-            stream, first = found[0]
-            expected = 0 if append.expected_version is Expect.NONE else append.expected_version
-            at_its_place = not isinstance(expected, int) or first == expected + 1
-            following = [(append.stream, version) for version in range(first, first + len(found))]
-            if at_its_place and found == following:
-                repeats[stream] = first + len(found) - 1
-        return repeats
 
 
 _VERSION_MAX: Final = 2**63 - 1
@@ -246,8 +234,11 @@ def _refuse_nonsense(appends: Sequence[Append]) -> None:
 
 async def _compare_and_insert(
     connection: AsyncConnection, appends: Sequence[Append], bases: Mapping[str, int]
-) -> Mapping[str, int]:
-    """The versions that the streams had; nothing was inserted if one of them is not its base."""
+) -> Mapping[str, int] | None:
+    """
+    The versions that the streams had; nothing was inserted if one of them is not its base. None: nothing was inserted,
+    as ids are taken.
+    """
     # In one order, so that two transactions that append to the same streams wait for each other and never deadlock.
     ordered = sorted(appends, key=lambda append: append.stream)
     if is_sqlite(connection):
@@ -257,19 +248,28 @@ async def _compare_and_insert(
 
 def _insert_on_sqlite(
     database: sqlite3.Connection, appends: Sequence[Append], bases: Mapping[str, int]
-) -> Mapping[str, int]:
+) -> Mapping[str, int] | None:
     streams = json.dumps([append.stream for append in appends])
     actual: dict[str, int] = dict(database.execute(_VERSIONS_ON_SQLITE, (streams,)))
-    if all(actual[append.stream] == bases[append.stream] for append in appends):
+    if any(actual[append.stream] != bases[append.stream] for append in appends):
+        return actual
+    try:
         rows = (row for append in appends for row in event_rows(append, bases[append.stream]))
         database.executemany(INSERT_EVENTS.sqlite, map(sqlite_values, rows))
+    except sqlite3.IntegrityError:
+        # Those before the one that was refused are in the transaction, and nobody else can have put any there.
+        database.executemany(_DELETE_BEHIND, [(append.stream, bases[append.stream]) for append in appends])
+        ids = ids_of(appends)
+        if len(set(ids)) == len(ids) and database.execute(_IS_ANY_STORED, (json.dumps(ids),)).fetchone() is None:
+            raise
+        return None
     return actual
 
 
 async def _insert_on_postgresql(
     connection: AsyncConnection, appends: Sequence[Append], bases: Mapping[str, int]
-) -> Mapping[str, int]:
-    """A concurrent append that this one's snapshot did not show is found by counting what was inserted."""
+) -> Mapping[str, int] | None:
+    """What a concurrent transaction has taken, and this one's snapshot did not show, is found by counting."""
     rows = [row for append in appends for row in event_rows(append, bases[append.stream])]
     streams = [append.stream for append in appends]
     found = (
@@ -279,8 +279,9 @@ async def _insert_on_postgresql(
     inserted: int = found[0].inserted
     if inserted == len(rows) or any(row.expected != row.actual for row in found):
         return actual
-    # Some versions were taken meanwhile, and this statement has inserted around them: take its rows out again.
-    ids = [event.envelope.id for append in appends for event in append.events]
-    await connection.execute(delete(events).where(events.c.id.in_(ids)))
+    # Some versions or ids are taken, and this statement has inserted around them: take its rows out again, and only
+    # those: one that is there under the same id is another transaction's.
+    await connection.execute(_DELETE, {"ids": found[0].ids})
     versions = select(events.c.stream, func.max(events.c.version)).where(events.c.stream.in_(streams))
-    return dict((await connection.execute(versions.group_by(events.c.stream))).all())
+    moved: dict[str, int] = dict((await connection.execute(versions.group_by(events.c.stream))).all())
+    return None if all(moved.get(stream, 0) == bases[stream] for stream in streams) else moved

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
-import sqlalchemy.exc
 
 from eventbus.database import Database
-from eventbus.errors import ConcurrencyConflict
+from eventbus.errors import ConcurrencyConflict, DuplicateEventIds
 from eventbus.messages import Envelope
-from eventbus.store import Append, EventStore, StoredEvent
+from eventbus.store import Append, Appended, EventStore, StoredEvent
 
 
 def stored(number: int = 0, *, id: str | None = None) -> StoredEvent:
@@ -166,13 +165,40 @@ class EventStoreContract:
                 await event_store.append(connection, [append("Order-1", 0), append("Order-1", 1)])
 
     async def test_an_event_id_is_stored_once(self, database: Database, event_store: EventStore) -> None:
-        """The same id in another stream is an error of the writer's."""
-        with pytest.raises(sqlalchemy.exc.IntegrityError):
-            async with database.transaction() as connection:
-                await event_store.append(connection, [append("Order-1", 0, stored(id="one"))])
-                await event_store.append(connection, [append("Order-2", 0, stored(id="one"))])
+        """The same id elsewhere is refused with its place; nothing was appended, and the transaction goes on."""
+        taken = [append("Order-0", 0), append("Order-2", 0, stored(), stored(id="one"))]
+        async with database.transaction() as connection:
+            await event_store.append(connection, [append("Order-1", 0, stored(), stored(id="one"))])
+            with pytest.raises(
+                DuplicateEventIds, match=r"'Order-2': of the ids of 2 .* 'one' is version 2 of 'Order-1'"
+            ):
+                await event_store.append(connection, taken)
+            with pytest.raises(DuplicateEventIds, match="'two' is given more than once"):
+                await event_store.append(connection, [append("Order-2", 0, stored(id="two"), stored(id="two"))])
+            await event_store.append(connection, [append("Order-3", 0)])
         async with database.reading() as connection:
-            assert await event_store.load(connection, "Order-1") == []
+            versions = await event_store.versions(connection, [f"Order-{number}" for number in range(4)])
+        assert versions == {"Order-0": 0, "Order-1": 2, "Order-2": 0, "Order-3": 1}
+
+    async def test_of_concurrent_appends_of_the_same_events_one_is_a_repeat(
+        self, database: Database, event_store: EventStore
+    ) -> None:
+        """A caller that has lost its patience tries again beside itself: the events stay, once."""
+        events = [stored(number, id=f"e-{number}") for number in range(3)]
+        answers: list[Appended] = []
+
+        async def write() -> None:
+            async with database.transaction() as connection:
+                answers.extend(await event_store.append(connection, [append("Order-1", 0, *events)]))
+                await anyio.sleep(0.05)  # a commit that comes late is what makes the others wait
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(write)
+        async with database.reading() as connection:
+            loaded = await event_store.load(connection, "Order-1")
+        assert [event.envelope.id for event in loaded] == ["e-0", "e-1", "e-2"]
+        assert sorted(answer.is_repeat for answer in answers) == [False, True, True, True]
 
     async def test_what_is_rolled_back_was_never_there(self, database: Database, event_store: EventStore) -> None:
         """A stream whose first append was rolled back is at version 0."""

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from eventbus.database import Database
-from eventbus.errors import ConcurrencyConflict
+from eventbus.errors import ConcurrencyConflict, DuplicateEventIds
 from eventbus.store import Append, Appended, CategoryCursor, EventStore, Expect, StoredEvent
 from eventbus.testing.contracts.event_store import append, stored
 
@@ -89,6 +89,26 @@ class EventStoreReadingContract:
             with pytest.raises(ConcurrencyConflict):
                 await event_store.append(connection, [append("Order-1", 0, stored(id="a"), stored(id="b"))])
             assert len(await event_store.load(connection, "Order-1")) == 1
+
+    @pytest.mark.parametrize("expected", [Expect.ANY, Expect.EXISTS])
+    async def test_half_a_repeat_at_any_version_is_refused_with_the_places(
+        self, database: Database, event_store: EventStore, expected: Expect
+    ) -> None:
+        """Which ids are where, and what to do; of the other streams nothing is appended either, and one can go on."""
+        a, b, c, d = (stored(number, id=name) for number, name in enumerate("abcd"))
+        async with database.transaction() as connection:
+            await event_store.append(connection, [append("Order-1", 0, a, b, c), append("Order-2", 0)])
+            for half in ([c, d], [a, c], [b, a]):
+                with pytest.raises(DuplicateEventIds) as caught:
+                    other = Append("Order-2", Expect.ANY, [stored()], "Order")
+                    await event_store.append(connection, [other, Append("Order-1", expected, half, "Order")])
+                places = {"a": ("Order-1", 1), "b": ("Order-1", 2), "c": ("Order-1", 3)}
+                ids = [event.envelope.id for event in half if event is not d]
+                assert (caught.value.stream, caught.value.count) == ("Order-1", 2)
+                assert caught.value.places == {id: places[id] for id in ids}
+                assert "'c' is version 3 of 'Order-1'" in str(caught.value) or half == [b, a]
+                assert "other events need ids of their own" in str(caught.value)
+            assert await event_store.versions(connection, ["Order-1", "Order-2"]) == {"Order-1": 3, "Order-2": 1}
 
     async def test_a_part_of_an_append_is_a_repeat_at_its_own_place_only(
         self, database: Database, event_store: EventStore

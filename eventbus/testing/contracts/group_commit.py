@@ -7,13 +7,17 @@ import pytest
 from sqlalchemy import text
 
 from eventbus.database import CommandInbox, Database
-from eventbus.errors import ConcurrencyConflict, DatabaseUnavailable
+from eventbus.errors import ConcurrencyConflict, DatabaseUnavailable, DuplicateEventIds
 from eventbus.store import CommandRepeated, EventStore, Expect, Transactions
+from eventbus.testing.contracts.database import MakeDatabase
 from eventbus.testing.contracts.unit_of_work import Mailed, Placed, metadata, record, versions, waiting
 
 
 class GroupCommitContract:
-    """Tests for an implementation: give `database` and, where it is not the framework's own, `transactions`."""
+    """
+    Tests for an implementation: give `database`, `make_database`, which opens it once more at each call, and, where
+    they are not the framework's own, `transactions`.
+    """
 
     pytestmark = pytest.mark.anyio
 
@@ -157,10 +161,10 @@ class GroupCommitContract:
             assert len(await waiting(connection)) == 2
 
     async def test_another_process_in_between_is_a_conflict_of_its_streams_alone(
-        self, database: Database, database_url: str, transactions: Transactions
+        self, database: Database, make_database: MakeDatabase, transactions: Transactions
     ) -> None:
         """Its open transaction is waited for; when it commits, whoever decided on the version before it is refused."""
-        other = Database.from_url(database_url)
+        other = make_database()
         outcomes: dict[str, str] = {}
 
         async def place(id: str) -> None:
@@ -208,11 +212,30 @@ class GroupCommitContract:
         async with anyio.create_task_group() as tasks:
             for number in range(1, 9):
                 tasks.start_soon(place, number, "taken" if number == 4 else f"id-{number}")
-        assert failed == ["IntegrityError"]
+        assert failed == ["DuplicateEventIds"]
         async with database.reading() as connection:
             assert [len(await versions(connection, f"Order-{number}")) for number in range(9)] == [
                 1, 1, 1, 1, 0, 1, 1, 1, 1,
             ]  # fmt: skip
+
+    @pytest.mark.parametrize("lazily", [True, False])
+    async def test_half_a_repeat_under_given_ids_writes_nothing(
+        self, database: Database, transactions: Transactions, lazily: bool
+    ) -> None:
+        """At any version, too: the error has the place of the id that is taken."""
+        async with transactions.begin() as transaction:
+            unit = transaction.unit_of_work(metadata())
+            unit.append("Order-1", 0, [Placed(number=1)], topic="orders", key="1", category="Order", ids=["a"])
+            await unit.complete()
+        with pytest.raises(DuplicateEventIds, match="'a' is version 1 of 'Order-1'"):
+            async with transactions.begin(lazily=lazily) as transaction:
+                unit = transaction.unit_of_work(metadata())
+                events = [Placed(number=1), Placed(number=2)]
+                unit.append("Order-1", Expect.ANY, events, topic="orders", key="1", category="Order", ids=["a", "b"])
+                await unit.complete()
+        async with database.reading() as connection:
+            assert await versions(connection, "Order-1") == [1]
+            assert [row.id for row in await waiting(connection)] == ["a"]
 
     async def test_a_repeat_under_given_ids_is_passed_over(
         self, database: Database, transactions: Transactions
