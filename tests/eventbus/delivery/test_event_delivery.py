@@ -1,3 +1,4 @@
+import anyio
 import pytest
 from sqlalchemy import text
 
@@ -13,7 +14,7 @@ from eventbus.observability import (
     EVENTS_SKIPPED,
     Counters,
 )
-from eventbus.store import UnitOfWork
+from eventbus.store import Transaction, UnitOfWork
 from eventbus.transport.port import IncomingRecord
 from tests.eventbus.delivery.service import (
     Paid,
@@ -63,6 +64,30 @@ async def test_a_message_that_is_delivered_twice_takes_effect_once(database: Dat
     assert await effects_in(database) == [1]
     assert counters.value(EVENTS_REPEATED) == 2
     assert counters.value(EVENTS_HANDLED) >= 1
+
+
+async def test_a_transaction_that_takes_long_by_itself_makes_no_small_slices(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow disk makes a transaction as slow for one record as for hundreds: after single ones, many share one."""
+    begun = 0
+    open_ = Transaction.open
+
+    async def open_slowly(self: Transaction) -> None:
+        nonlocal begun
+        if not self.is_open:
+            begun += 1
+            await anyio.sleep(0.12)
+        await open_(self)
+
+    subject = delivery(database, take)
+    claim = await subject.claim(place(), 0, 1000)
+    monkeypatch.setattr(Transaction, "open", open_slowly)
+    for number in range(5):
+        await subject.apply(claim, [record(Paid(number=number), number)], number + 1)
+    await subject.apply(claim, records(range(5, 405), start=5), 405)
+    assert begun <= 5 + 15
+    assert await effects_in(database) == list(range(405))
 
 
 async def test_an_older_owner_is_fenced_and_leaves_nothing(database: Database) -> None:
