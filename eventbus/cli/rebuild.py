@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypedDict
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from eventbus.cli.output import print_json, print_line
 from eventbus.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.console import Console
+    from rich.progress import TaskID
 
     from eventbus.application import Application
     from eventbus.projections import AnyProjection, Rebuild, RebuildProgress, RebuildResult, Rollback
@@ -86,18 +89,8 @@ async def _show(
         if json:
             _print_result(await work(connection.transport, JsonSteps()).run())
             return
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-            TextColumn("{task.fields[rate]:,.0f}/s"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns) as bar:
-            result = await work(connection.transport, _Bar(bar, name)).run()
+        with ProgressBar(name) as bar:
+            result = await work(connection.transport, bar).run()
         print_line(words(result))
 
 
@@ -127,23 +120,53 @@ class JsonSteps:
         )
 
 
-class _Bar:
-    def __init__(self, bar: "Progress", name: str) -> None:
-        self._bar = bar
+class ProgressBar:
+    """
+    How far it is, how fast it goes and how long it will take, on one line; a context manager.
+
+    console   where to; standard output without it
+    """
+
+    def __init__(self, name: str, console: "Console | None" = None) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         self._name = name
         self._task: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
 
     def __call__(self, progress: "RebuildProgress") -> None:
         description = f"{self._name} generation {progress.generation}: {progress.phase}"
         if self._task is None:
-            self._task = self._bar.add_task(description, total=progress.total, rate=0.0)
+            self._task = self._bar.add_task(description, total=progress.total, rate=0.0, left="")
         self._bar.update(
             self._task,
             description=description,
             completed=progress.done,
             total=progress.total,
             rate=progress.per_second,
+            left=_left(progress.seconds_left),
         )
+
+
+def _left(seconds: float | None) -> str:
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
 
 
 def words(result: "RebuildResult") -> str:

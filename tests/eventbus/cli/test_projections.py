@@ -32,6 +32,15 @@ class OrderCounts(RowProjection[OrderCount], topics=["orders"]):
 
 app = Application("shop", modules=[sys.modules[__name__]], partitions=3)
 
+async def publish() -> None:
+    # The service without its view: another process that has commands only.
+    offline = Application("shop", modules=[], partitions=3)
+    async with offline.lifespan():
+        for number in range(7, 12):
+            await offline.publish(OrderPlaced(order_id=f"o-{number}"))
+        while (await offline.status())["relay"]["rows"] != 0:
+            await anyio.sleep(0.02)
+
 async def main() -> None:
     async with app.lifespan():
         for number in range(7):
@@ -42,7 +51,7 @@ async def main() -> None:
         await anyio.sleep_forever()
 
 if __name__ == "__main__":
-    anyio.run(main)
+    anyio.run(publish if sys.argv[1:] else main)
 """
 SECONDS_MAX = 30
 APP = ("--app", "service:app")
@@ -50,10 +59,11 @@ APP = ("--app", "service:app")
 
 @dataclass
 class Place:
-    """A service's directory, and its environment."""
+    """A service's directory, its environment, and its process."""
 
     directory: Path
     settings: dict[str, str]
+    process: subprocess.Popen[str]
 
 
 @pytest.fixture
@@ -70,7 +80,7 @@ def service(tmp_path: Path, service_settings: dict[str, str]) -> Iterator[Place]
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "applied\n"
-        yield Place(tmp_path, service_settings)
+        yield Place(tmp_path, service_settings, process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -120,6 +130,29 @@ def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(s
     assert json.loads(said(service, "drop", "order_counts", "2", "--yes", "--json", *APP))["dropped"] is True
     (row,) = json.loads(said(service, "list", "--json", *APP))
     assert (row["generation"], row["state"]) == (1, "live")
+
+
+def test_a_view_that_is_behind_says_by_how_much(service: Place) -> None:
+    """Nothing is wrong with it: five orders have come while no process of it was there."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while (before := status(service))["lag"] != 0:
+        assert time.monotonic() < deadline, before
+        time.sleep(0.05)
+    service.process.kill()
+    service.process.wait()
+    publish = [sys.executable, "service.py", "publish"]
+    subprocess.run(publish, cwd=service.directory, env={**os.environ, **service.settings}, check=True, timeout=60)
+    found = status(service)
+    lag, partitions = found["lag"], found["partitions"]
+    assert isinstance(lag, int)
+    assert lag >= 5
+    assert isinstance(partitions, list)
+    assert sum(one["lag"] for one in partitions) == sum(one["end"] - one["position"] for one in partitions) == lag
+    assert (found["state"], found["generation"], found["position"]) == ("live", 1, before["position"])
+    words = said(service, "status", "order_counts", *APP)
+    assert words.startswith(f"order_counts: live, generation 1 (version 1), lag {lag}, 0 offsets/s\n")
+    (row,) = json.loads(said(service, "list", "--json", *APP))
+    assert (row["state"], row["offset"], row["note"]) == ("live", before["position"], None)
 
 
 @pytest.mark.parametrize(
