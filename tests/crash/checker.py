@@ -54,7 +54,7 @@ def faults_at_rest(world: World, told: Told) -> list[str]:
         *faults_at_any_moment(world, told),
         *_some(f"command {id} was never acknowledged" for id in told.sent.keys() - told.acknowledged.keys()),
         *_some(f"event {id} is still in the outbox" for id in world.outbox),
-        *_some(_behind(world)),
+        *_some(behind(world)),
     ]
 
 
@@ -216,7 +216,7 @@ def repeats_in(world: World) -> int:
     return len(world.log) - len({record.id for record in world.log})
 
 
-def _behind(world: World) -> Iterator[str]:
+def behind(world: World) -> Iterator[str]:
     """Every consumer has come to the end of what it reads."""
     reached = {(one.consumer, one.topic, one.partition): one.next_offset for one in world.checkpoints}
     for consumer, topic in (("accounts", "accounts"), ("account_summaries", "accounts"), ("journal", "audits")):

@@ -1,15 +1,21 @@
 """Fixtures of the crash tests: a seed that is printed, and a directory with a log and a database."""
 
+import asyncio
 import os
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from eventbus.database import Database
 from tests.contracts.databases import database_url, sqlite_template
 from tests.crash.driver import Crash
 from tests.crash.outbox_driver import Ledger
+from tests.crash.parking.processes import Parking, make_tables
+from tests.crash.parking.work import faults, faults_of_lanes
+from tests.crash.parking.worker import main, main_in_lanes
 from tests.servers.broker_process import BrokerProcess, running_broker
 
 __all__ = ["database_url", "sqlite_template"]
@@ -52,3 +58,28 @@ def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerPr
 def ledger(tmp_path: Path, database_url: str, shared_broker: BrokerProcess, seed: int) -> Ledger:
     """Once on SQLite, once on PostgreSQL."""
     return Ledger(tmp_path, database_url, shared_broker.bootstrap, seed)
+
+
+@pytest.fixture
+def parking(tmp_path: Path, database_url: str, seed: int) -> Parking:
+    """Once on SQLite, once on PostgreSQL."""
+    asyncio.run(make_tables(database_url))
+    return Parking(tmp_path, database_url, seed, main, faults)
+
+
+@pytest.fixture
+def lanes(tmp_path: Path, database_url: str, seed: int) -> Parking:
+    """The same with several keys at work at once."""
+    asyncio.run(make_tables(database_url))
+    return Parking(tmp_path, database_url, seed, main_in_lanes, faults_of_lanes)
+
+
+@pytest.fixture
+async def shop_database(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Database]:
+    """On SQLite, for what is broken in this process."""
+    path = tmp_path / "shop.sqlite3"
+    shutil.copyfile(sqlite_template, path)
+    await make_tables(f"sqlite:///{path}")
+    database = Database.from_url(f"sqlite:///{path}")
+    yield database
+    await database.aclose()

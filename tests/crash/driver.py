@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from eventbus.transport.partitioning import SLOTS
-from tests.crash.checker import Told, faults_at_any_moment, faults_at_rest
+from tests.crash.checker import Told, behind, faults_at_any_moment, faults_at_rest
 from tests.crash.kill_points import KillPlan
+from tests.crash.parts import Part
 from tests.crash.service import SERVICE, Message, ServiceSettings, main
 from tests.crash.world import World, end_transactions, outbox, read_world
 
@@ -30,7 +31,10 @@ SETTLED_SECONDS: Final = 0.8
 _PAUSE_SECONDS: Final = 0.02
 
 forks: Final = multiprocessing.get_context("forkserver")
-forks.set_forkserver_preload(["pytest", "tests.crash.service", "tests.crash.outbox_process"])
+# Of one process, whatever it is that a test forks: the last list that is given is the one that counts.
+forks.set_forkserver_preload(
+    ["pytest", "tests.crash.service", "tests.crash.outbox_process", "tests.crash.parking.worker"]
+)
 
 
 class Crash:
@@ -97,10 +101,14 @@ class Crash:
     def world(self) -> World:
         return read_world(self.bootstrap, self.settings.database_url)
 
-    def assert_sound(self) -> None:
+    def faults(self) -> list[str]:
         """What a kill has left, before anything goes on but what the broker would do by itself."""
         end_transactions(self.bootstrap, [f"eventbus.{SERVICE}.{slot}" for slot in range(SLOTS)])
-        faults = faults_at_any_moment(self.world(), self.told)
+        return faults_at_any_moment(self.world(), self.told)
+
+    def assert_sound(self) -> None:
+        """There are no such faults."""
+        faults = self.faults()
         assert not faults, "\n".join([*faults, *self.kills()[-1:], self.words])
         self.doubt()
 
@@ -119,16 +127,32 @@ class Crash:
             assert time.monotonic() < deadline, "\n".join([*faults, self.words])
             time.sleep(5 * _PAUSE_SECONDS)
 
-    def started(self, plan: KillPlan | None = None) -> "Service":
+    def await_consumed(self) -> None:
+        """Waits until every consumer has come to the end of its topics, right or wrong."""
+        deadline = time.monotonic() + RESTS_SECONDS_MAX
+        while left := [*(world := self.world()).outbox, *behind(world)]:
+            assert time.monotonic() < deadline, "\n".join([*left, self.words])
+            time.sleep(5 * _PAUSE_SECONDS)
+
+    def await_sound(self) -> None:
+        """What a kill has left, beside a process that goes on: what is under way at one look is done at the next."""
+        deadline = time.monotonic() + RESTS_SECONDS_MAX
+        while faults := faults_at_any_moment(self.world(), self.told):
+            assert time.monotonic() < deadline, "\n".join([*faults, self.words])
+            time.sleep(_PAUSE_SECONDS)
+
+    def started(self, plan: KillPlan | None = None, *, part: Part = "all", breaks: Sequence[str] = ()) -> "Service":
         """A process of the service, which has been sent what nobody has acknowledged."""
-        service = Service(self, plan)
+        service = Service(self, plan, part, breaks)
         service.send(self.unacknowledged())
         return service
 
     @contextmanager
-    def service(self, plan: KillPlan | None = None) -> "Iterator[Service]":
+    def service(
+        self, plan: KillPlan | None = None, *, part: Part = "all", breaks: Sequence[str] = ()
+    ) -> "Iterator[Service]":
         """Such a process, ended with the block, however it stands then."""
-        service = self.started(plan)
+        service = self.started(plan, part=part, breaks=breaks)
         try:
             yield service
         finally:
@@ -142,6 +166,16 @@ class Crash:
             yield process
         finally:
             process.end()
+
+    @contextmanager
+    def projector(self) -> "Iterator[Service]":
+        """A process that has the views alone, ended with the block, however it stands then."""
+        projector = Service(self, None, "views")
+        projector.send([])
+        try:
+            yield projector
+        finally:
+            projector.end()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -165,12 +199,13 @@ class Crash:
 class Service:
     """One process of the service."""
 
-    def __init__(self, crash: Crash, plan: KillPlan | None) -> None:
+    def __init__(self, crash: Crash, plan: KillPlan | None, part: Part = "all", breaks: Sequence[str] = ()) -> None:
         self._crash = crash
         self._plan = plan
         self._kills_before = len(crash.kills())
         self._pipe, theirs = forks.Pipe()
-        self._process = forks.Process(target=main, args=(crash.settings, plan, theirs), daemon=True)
+        given = (crash.settings, part, plan, list(breaks), theirs)
+        self._process = forks.Process(target=main, args=given, daemon=True)
         self._process.start()
         theirs.close()
         self._partitions: list[list[int]] = []

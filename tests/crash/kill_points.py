@@ -19,6 +19,8 @@ import anyio
 
 from eventbus.database import Checkpoints, DeadLetters, Inbox, LetterRetries, Outbox, Parking, SlotLeases
 from eventbus.delivery import EventDelivery
+from eventbus.delivery.batch import Batches
+from eventbus.delivery.event_claim import LaneFence
 from eventbus.delivery.giving_up import GivingUp
 from eventbus.delivery.lanes import Lanes
 from eventbus.handlers import Invocation
@@ -142,6 +144,10 @@ def _is_ahead(arguments: tuple[object, ...], _: object) -> bool:
     return isinstance(lanes, Lanes) and lanes.held > lanes.unfinished > 0
 
 
+def _is_of_a_lane(arguments: tuple[object, ...], _: object) -> bool:
+    return isinstance(arguments[1], LaneFence)
+
+
 def _always(*_: object) -> bool:
     return True
 
@@ -175,6 +181,10 @@ PLACES: Final = {
     "in the middle of a lane": [Place(Invocation, "within", _is_of("count_in_lanes"))],
     "done ahead of the checkpoint": [Place(Lanes, "finish", _is_ahead)],
     "the checkpoint is moved, not committed": [Place(Checkpoints, "advance", _always)],
+    "before a lane's batch, or one of a projection": [
+        Place(Batches, "apply", _is_of_a_lane, before=True),
+        Place(ProjectionRunner, "apply", _has(2), before=True),
+    ],
     "before a batch of handlers or of a projection": [
         Place(EventDelivery, "apply", _has(2), before=True),
         Place(ProjectionRunner, "apply", _has(2), before=True),

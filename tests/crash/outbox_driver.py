@@ -24,7 +24,7 @@ from tests.crash.outbox_process import OutboxSettings, main
 from tests.crash.outbox_world import OutboxWorld, look, outbox_faults, outbox_faults_at_rest, read_outbox_world
 
 PARTITIONS: Final = 3
-LEASE_SECONDS: Final = 2.0
+LEASE_SECONDS: Final = 1.0
 SOUND_SECONDS_MAX: Final = 30.0
 SETTLED_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
@@ -176,7 +176,10 @@ class Member:
         return len(self.slots) >= count
 
     def has_said(self, saying: str) -> bool:
-        return any(saying in line for line in self._ledger.words_of(self.pid))
+        return self.times_said(saying) > 0
+
+    def times_said(self, saying: str) -> int:
+        return sum(saying in line for line in self._ledger.words_of(self.pid))
 
     def tell(self, *message: object) -> None:
         """A message for the process; nothing when it is dead."""
@@ -218,27 +221,43 @@ class Member:
         self._process.join(5)
         self._ledger.doubt(self.holder)
 
+    def await_share(self, count: int) -> None:
+        """Returns when it has left all but so many slots to others."""
+        deadline = time.monotonic() + SOUND_SECONDS_MAX
+        while len(self.slots) > count:
+            assert time.monotonic() < deadline, f"{self.holder} has the slots {self.slots}:\n{self._ledger.words}"
+            time.sleep(_LOOK_SECONDS)
+
     def await_frozen(self, other: "Member") -> None:
-        """Lets *other* write in bursts, with silence between them, until this one has stopped where its plan says."""
+        """Lets *other* write in bursts, each for one slot, until this one has stopped where its plan says."""
+        other._burst_until_frozen([self], "burst for a slot")
+
+    def write_until_frozen(self, members: "Sequence[Member]") -> None:
+        """Writes in bursts for all slots, until those have stopped where their plans say."""
+        self._burst_until_frozen(members, "burst")
+
+    def _burst_until_frozen(self, members: "Sequence[Member]", what: str) -> None:
+        """With silence between the bursts, in which what else goes on can come to rest."""
         deadline = time.monotonic() + SOUND_SECONDS_MAX
         next_burst = 0.0
-        while not self._has_left_its_line():
+        while left := [member for member in members if not member._has_left_its_line()]:
             if time.monotonic() > next_burst:
                 next_burst = time.monotonic() + 3 * SETTLED_SECONDS
-                other.tell("burst", 2 * len(KEYS))
-            assert self._process.is_alive(), self._ledger.words
-            assert time.monotonic() < deadline, f"{self._plan} was not reached:\n{self._ledger.words}"
+                self.tell(what, 4 * len(KEYS))
+            for member in left:
+                assert member._process.is_alive(), self._ledger.words
+                assert time.monotonic() < deadline, f"{member._plan} was not reached:\n{self._ledger.words}"
             time.sleep(_LOOK_SECONDS)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def await_words(self, saying: str) -> None:
-        """Returns when the process has said that."""
+    def await_words(self, *sayings: str) -> None:
+        """Returns when the process has said one of them."""
         deadline = time.monotonic() + SOUND_SECONDS_MAX
-        while not self.has_said(saying):
+        while not any(self.has_said(saying) for saying in sayings):
             assert self._process.is_alive(), self._ledger.words
-            assert time.monotonic() < deadline, f"{saying!r} was not said:\n{self._ledger.words}"
+            assert time.monotonic() < deadline, f"none of {sayings} was said:\n{self._ledger.words}"
             time.sleep(_LOOK_SECONDS)
 
     def stop(self) -> None:

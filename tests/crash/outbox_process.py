@@ -1,8 +1,8 @@
 """
 The process under test: writers of entries and a relay, as a service has them, without handlers.
 
-Told       ("write", writers)   ("burst", transactions): that many at once, for keys of one slot, then silence
-           ("rest",): the writers end, the relay goes on   ("stop",)
+Told       ("write", writers)   ("burst", transactions), ("burst for a slot", transactions): that many at once, for all
+           keys or for those of one slot, then silence   ("rest",): the writers end, the relay goes on   ("stop",)
 Answers    ("ready",)   ("resting",)
 """
 
@@ -11,6 +11,7 @@ import os
 import random
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,7 @@ from anyio.abc import TaskGroup
 
 from eventbus.database import Database, Outbox, SlotLeases
 from eventbus.delivery import Relay
+from eventbus.errors import DatabaseUnavailable
 from eventbus.store import EventOutbox
 from eventbus.transport import KafkaTransport
 from eventbus.transport.partitioning import slot_of
@@ -83,7 +85,12 @@ async def _listen(settings: OutboxSettings, database: Database, pipe: Connection
                 case ("write", int(writers)):
                     _write(writing, settings, database, writers)
                 case ("burst", int(transactions)):
-                    _burst(writing, settings, database, transactions)
+                    _burst(writing, settings, database, transactions, KEYS)
+                case ("burst for a slot", int(transactions)):
+                    # Who is frozen at it must not hold the database locked for another, or have published its rows.
+                    slot = slot_of(random.choice(KEYS).encode())
+                    keys = [key for key in KEYS if slot_of(key.encode()) == slot]
+                    _burst(writing, settings, database, transactions, keys)
                 case ("rest" | "stop" as ended,):
                     break
                 case message:
@@ -100,13 +107,18 @@ def _write(tasks: TaskGroup, settings: OutboxSettings, database: Database, write
         tasks.start_soon(keep_entering, database, settings.service, settings.service, seed)
 
 
-def _burst(tasks: TaskGroup, settings: OutboxSettings, database: Database, transactions: int) -> None:
+def _burst(
+    tasks: TaskGroup, settings: OutboxSettings, database: Database, transactions: int, keys: Sequence[str]
+) -> None:
     chance, outbox = random.Random(), EventOutbox(settings.service)
-    # Of one slot: who is frozen at it must not hold the database locked for another, or have published another's rows.
-    slot = slot_of(chance.choice(KEYS).encode())
-    keys = [key for key in KEYS if slot_of(key.encode()) == slot]
+
+    async def enter_once() -> None:
+        # Who is frozen in a transaction holds all of a SQLite file.
+        with suppress(DatabaseUnavailable):
+            await enter(database, outbox, settings.service, chance, keys)
+
     for _ in range(transactions):
-        tasks.start_soon(enter, database, outbox, settings.service, chance, keys)
+        tasks.start_soon(enter_once)
 
 
 async def _next(pipe: Connection) -> Message:

@@ -11,7 +11,7 @@ A receipt that has been answered is an acknowledged command: it may never be los
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -24,7 +24,9 @@ from eventbus import Application, EventBusError
 from eventbus.projections import Rebuild, Rollback, filling, store_filling, takeover
 from eventbus.projections.progress import RebuildProgress
 from tests.crash import accounts
+from tests.crash.delivery_breaks import BREAKS
 from tests.crash.kill_points import KillPlan, arm
+from tests.crash.parts import Part, modules_of
 
 SERVICE = "accounts"
 PARTITIONS = 3
@@ -45,21 +47,25 @@ class ServiceSettings:
     instance_id: str | None = None
 
 
-def main(settings: ServiceSettings, plan: KillPlan | None, pipe: Connection) -> None:
+def main(settings: ServiceSettings, part: Part, plan: KillPlan | None, breaks: Sequence[str], pipe: Connection) -> None:
     """The process' life; a clean end is exit code 0."""
     words = os.open(settings.words, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(words, sys.stdout.fileno())
     os.dup2(words, sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {os.getpid()} %(name)s %(message)s", force=True)
+    for name in breaks:
+        BREAKS[name]()
     told = arm(plan) if plan is not None else lambda progress: None
-    anyio.run(_Service(settings, pipe, told).run)
+    anyio.run(_Service(settings, part, pipe, told).run)
 
 
 class _Service:
-    def __init__(self, settings: ServiceSettings, pipe: Connection, told: Callable[[RebuildProgress], None]) -> None:
+    def __init__(
+        self, settings: ServiceSettings, part: Part, pipe: Connection, told: Callable[[RebuildProgress], None]
+    ) -> None:
         self._app = Application(
             SERVICE,
-            modules=[accounts],
+            modules=modules_of(part),
             broker_url=settings.broker_url,
             database_url=settings.database_url,
             instance_id=settings.instance_id,

@@ -12,7 +12,6 @@ from tests.crash.driver import Crash
 from tests.crash.world import World
 
 CYCLES = cycles(10)
-CYCLES_ON_POSTGRESQL = cycles(3)
 
 # The point, and how often a run passes it at most before it dies there.
 CASES = {
@@ -55,7 +54,7 @@ def test_nothing_is_lost_or_doubled(crash: Crash, point: str) -> None:
 @pytest.mark.parametrize("point", ["published, not deleted", "in the middle of a projection batch"])
 def test_nothing_is_lost_or_doubled_on_postgresql(crash_on_postgresql: Crash, point: str) -> None:
     """The same where a killed process' transaction is the server's to roll back; and on three nodes of Apache Kafka."""
-    play(crash_on_postgresql, point, CYCLES_ON_POSTGRESQL)
+    play(crash_on_postgresql, point, CYCLES)
 
 
 def test_a_kill_at_any_moment(crash: Crash) -> None:

@@ -2,19 +2,27 @@
 
 import time
 
+import pytest
+
 from tests.crash.checker import repeats_in
 from tests.crash.driver import Crash, Service
+from tests.crash.parts import Part
 from tests.crash.service import PARTITIONS, REBUILD_LEASE_SECONDS
 
-POINT = "before a batch of handlers or of a projection"
+# What the processes run, and where one of them is frozen.
+CASES: list[tuple[Part, str]] = [
+    ("all", "before a batch of handlers or of a projection"),
+    ("all, in lanes", "before a lane's batch, or one of a projection"),
+]
 
 
-def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash) -> None:
+@pytest.mark.parametrize(("part", "point"), CASES)
+def test_a_service_that_wakes_up_too_late_writes_nothing_twice(crash: Crash, part: Part, point: str) -> None:
     """Its checkpoints are fenced by the successor's claims; it claims again, and shares the work from then on."""
-    with crash.service() as other:
+    with crash.service(part=part) as other:
         # First, so that it is the relay: a frozen one would keep the slot for the rest of its lease.
         other.await_ready()
-        with crash.service(crash.plan_to_freeze(POINT)) as zombie:
+        with crash.service(crash.plan_to_freeze(point), part=part) as zombie:
             await_shared(other, zombie)
             zombie.feed_until_frozen(other)
             other.send(crash.new_commands(40))

@@ -1,9 +1,5 @@
 """The checker's teeth: lanes are broken on purpose, and what they then do is found."""
 
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import anyio
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,7 +14,6 @@ from tests.crash.parking.work import (
     Counted,
     count,
     count_in_lanes,
-    effects,
     faults_of_lanes,
     read_world,
     records,
@@ -27,17 +22,6 @@ from tests.eventbus.delivery.given_records import GivenRecords
 from tests.eventbus.delivery.service import delivery
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def database(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Database]:
-    path = tmp_path / "shop.sqlite3"
-    shutil.copyfile(sqlite_template, path)
-    database = Database.from_url(f"sqlite:///{path}")
-    async with database.transaction() as connection:
-        await connection.run_sync(effects.metadata.create_all)
-    yield database
-    await database.aclose()
 
 
 async def die_with_a_lane_at_work(database: Database) -> None:
@@ -66,38 +50,38 @@ async def die_with_a_lane_at_work(database: Database) -> None:
         tasks.cancel_scope.cancel()
 
 
-async def test_sound_lanes_have_no_fault(database: Database) -> None:
+async def test_sound_lanes_have_no_fault(shop_database: Database) -> None:
     """When they die in the middle, and when the next owner has done the rest."""
-    await die_with_a_lane_at_work(database)
-    assert faults_of_lanes(await read_world(database)) == []
-    subject = delivery(database, count_in_lanes)
+    await die_with_a_lane_at_work(shop_database)
+    assert faults_of_lanes(await read_world(shop_database)) == []
+    subject = delivery(shop_database, count_in_lanes)
     claim = await subject.claim(PLACE, 0, 1000)
     await subject.stream(claim, GivenRecords(records(claim.next_offset, 60), 60))
-    assert faults_of_lanes(await read_world(database)) == []
+    assert faults_of_lanes(await read_world(shop_database)) == []
 
 
 async def test_a_lane_that_moves_the_checkpoint_past_an_unfinished_neighbour_is_found(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    shop_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frontier is where the last record is, done or not."""
     monkeypatch.setattr(Lanes, "frontier", property(lambda lanes: lanes._position))
-    await die_with_a_lane_at_work(database)
-    assert any("are nowhere" in fault for fault in faults_of_lanes(await read_world(database)))
+    await die_with_a_lane_at_work(shop_database)
+    assert any("are nowhere" in fault for fault in faults_of_lanes(await read_world(shop_database)))
 
 
-async def test_lanes_without_fencing_are_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lanes_without_fencing_are_found(shop_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner that was frozen before its successor parked the key knows of no parked key, and lets events pass."""
 
     async def unfenced(_: Checkpoints, __: AsyncConnection, checkpoint: Checkpoint) -> None:
         return None
 
-    frozen, successor = delivery(database, count_in_lanes), delivery(database, count_in_lanes)
+    frozen, successor = delivery(shop_database, count_in_lanes), delivery(shop_database, count_in_lanes)
     old = await frozen.claim(PLACE, 0, 1000)
     new = await successor.claim(PLACE, 0, 1000)
     await successor.stream(new, GivenRecords(records(0, 12), 12))
-    assert faults_of_lanes(await read_world(database)) == []
+    assert faults_of_lanes(await read_world(shop_database)) == []
     monkeypatch.setattr(Checkpoints, "hold", unfenced)
     given = GivenRecords(records(12, 20), 20)
     with pytest.raises(Exception, match="taken over by another owner"):
         await frozen.stream(old, given)
-    assert any("its first events are" in fault for fault in faults_of_lanes(await read_world(database)))
+    assert any("its first events are" in fault for fault in faults_of_lanes(await read_world(shop_database)))

@@ -1,19 +1,18 @@
 """Processes that deliver, one after the other or several at a time, and how they end."""
 
 import asyncio
-import multiprocessing
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
 from eventbus.database import Database
+from tests.crash.driver import forks
 from tests.crash.kill_points import KillPlan
-from tests.crash.parking.work import World, effects, faults, read_world
-from tests.crash.parking.worker import main
+from tests.crash.parking.work import World, effects, read_world
 
 EVENTS_A_CYCLE: Final = 120
 EVENTS_AT_ANY_MOMENT: Final = 400
@@ -22,24 +21,18 @@ DIES_SECONDS_MAX: Final = 30.0
 Target = Callable[[str, int, Path, KillPlan | None], None]
 Check = Callable[[World], list[str]]
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["pytest", "tests.crash.parking.worker"])
-
 
 class Parking:
     """
     One database, a log that grows, and the processes that work on it.
 
-    cases     how often a run passes each point at most before it dies there
     target    what the processes run
     check     what the checker says of the database afterwards
     """
 
-    def __init__(
-        self, directory: Path, url: str, seed: int, cases: Mapping[str, int], target: Target, check: Check
-    ) -> None:
+    def __init__(self, directory: Path, url: str, seed: int, target: Target, check: Check) -> None:
         self.directory, self.url = directory, url
-        self.cases, self._target, self._check = cases, target, check
+        self._target, self._check = target, check
         self.random = random.Random(seed)
         self.end = 0
 
@@ -49,17 +42,17 @@ class Parking:
         return "\n".join(path.read_text(errors="replace").splitlines()[-40:]) if path.exists() else ""
 
     def process(self, plan: KillPlan | None) -> BaseProcess:
-        process = _forks.Process(
+        process = forks.Process(
             target=self._target, args=(self.url, self.end, self.directory / "words.log", plan), daemon=True
         )
         process.start()
         return process
 
-    def killed_at(self, point: str) -> None:
-        """One process, with new events, dies there."""
+    def killed_at(self, point: str, occurrence_max: int) -> None:
+        """One process, with new events, dies there; a run passes it so often at most before."""
         self.end += EVENTS_A_CYCLE
         log = self.directory / "kills.log"
-        plan = KillPlan(point, self.random.randint(1, self.cases[point]), log)
+        plan = KillPlan(point, self.random.randint(1, occurrence_max), log)
         before = log.read_text().count("\n") if log.exists() else 0
         process = self.process(plan)
         process.join(DIES_SECONDS_MAX)
@@ -94,22 +87,17 @@ class Parking:
         return self._check(world)
 
 
-def prepared(
-    directory: Path, url: str, seed: int, cases: Mapping[str, int], target: Target = main, check: Check = faults
-) -> Parking:
-    async def make() -> None:
-        database = Database.from_url(url)
-        async with database.transaction() as connection:
-            await connection.run_sync(effects.metadata.create_all)
-        await database.aclose()
-
-    asyncio.run(make())
-    return Parking(directory, url, seed, cases, target, check)
+async def make_tables(url: str) -> None:
+    """Those of the handlers."""
+    database = Database.from_url(url)
+    async with database.transaction() as connection:
+        await connection.run_sync(effects.metadata.create_all)
+    await database.aclose()
 
 
-def play(parking: Parking, point: str, cycles: int) -> None:
+def play(parking: Parking, point: str, occurrence_max: int, cycles: int) -> None:
     for _ in range(cycles):
-        parking.killed_at(point)
+        parking.killed_at(point, occurrence_max)
         parking.assert_sound()
     parking.finished()
     parking.assert_sound()

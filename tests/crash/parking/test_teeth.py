@@ -1,9 +1,5 @@
 """The checker's teeth: the code is broken on purpose, and what it then does is found."""
 
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from eventbus.database import Checkpoint, Checkpoints, Database, DeadLetter, LetterRetries
@@ -11,7 +7,7 @@ from eventbus.delivery import EventDelivery, attempts
 from eventbus.delivery import slice as slices
 from eventbus.delivery.drain import Drain
 from eventbus.store import Transaction
-from tests.crash.parking.work import PLACE, count, effects, faults, read_world, records
+from tests.crash.parking.work import PLACE, count, faults, read_world, records
 from tests.crash.parking.worker import ask_for_all
 from tests.eventbus.delivery.service import delivery, draining
 
@@ -22,17 +18,6 @@ class Died(BaseException):
     """Stands for a kill: nothing after it is run."""
 
 
-@pytest.fixture
-async def database(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Database]:
-    path = tmp_path / "shop.sqlite3"
-    shutil.copyfile(sqlite_template, path)
-    database = Database.from_url(f"sqlite:///{path}")
-    async with database.transaction() as connection:
-        await connection.run_sync(effects.metadata.create_all)
-    yield database
-    await database.aclose()
-
-
 async def deliver(database: Database, first: int, end: int) -> EventDelivery:
     """Claims the partition and applies these records."""
     subject = delivery(database, count)
@@ -40,23 +25,25 @@ async def deliver(database: Database, first: int, end: int) -> EventDelivery:
     return subject
 
 
-async def test_sound_work_has_no_fault(database: Database) -> None:
+async def test_sound_work_has_no_fault(shop_database: Database) -> None:
     """With parked keys, and after they have been drained."""
-    await deliver(database, 0, 60)
-    world = await read_world(database)
+    await deliver(shop_database, 0, 60)
+    world = await read_world(shop_database)
     assert world.dead
     assert world.waiting
     assert faults(world) == []
-    drain = draining(database, count)
+    drain = draining(shop_database, count)
     for _ in range(10):
-        await ask_for_all(database)
+        await ask_for_all(shop_database)
         while await drain.once():
             pass
-    assert faults(await read_world(database)) == []
-    assert len((await read_world(database)).effects) == 60
+    assert faults(await read_world(shop_database)) == []
+    assert len((await read_world(shop_database)).effects) == 60
 
 
-async def test_parking_that_lets_a_successor_pass_is_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_parking_that_lets_a_successor_pass_is_found(
+    shop_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody looks whether the key is parked."""
 
     async def nothing(*_: object) -> set[tuple[str, bytes]]:
@@ -64,31 +51,31 @@ async def test_parking_that_lets_a_successor_pass_is_found(database: Database, m
 
     monkeypatch.setattr(slices, "parked_among", nothing)
     monkeypatch.setattr(attempts, "parked_among", nothing)
-    await deliver(database, 0, 60)
-    assert any("its first events are" in fault for fault in faults(await read_world(database)))
+    await deliver(shop_database, 0, 60)
+    assert any("its first events are" in fault for fault in faults(await read_world(shop_database)))
 
 
-async def test_a_checkpoint_without_fencing_is_found(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_checkpoint_without_fencing_is_found(shop_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner that was frozen before its successor parked the key knows of no parked key, and lets events pass."""
 
     async def unfenced(_: object, __: object, checkpoint: Checkpoint, next_offset: int) -> Checkpoint:
         return checkpoint
 
-    frozen = delivery(database, count)
+    frozen = delivery(shop_database, count)
     old = await frozen.claim(PLACE, 0, 1000)
-    await deliver(database, 0, 12)
-    assert faults(await read_world(database)) == []
+    await deliver(shop_database, 0, 12)
+    assert faults(await read_world(shop_database)) == []
     monkeypatch.setattr(Checkpoints, "advance", unfenced)
     await frozen.apply(old, records(12, 20), 20)
-    assert any("its first events are" in fault for fault in faults(await read_world(database)))
+    assert any("its first events are" in fault for fault in faults(await read_world(shop_database)))
 
 
 async def test_a_letter_that_is_taken_away_before_its_effect_is_found(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    shop_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a transaction of its own, behind which the process dies."""
-    await deliver(database, 0, 11)
-    await ask_for_all(database)
+    await deliver(shop_database, 0, 11)
+    await ask_for_all(shop_database)
 
     async def early(drain: Drain, transaction: Transaction, letter: DeadLetter, *_: object) -> None:
         await LetterRetries().remove(transaction.connection, [letter.id])
@@ -97,5 +84,5 @@ async def test_a_letter_that_is_taken_away_before_its_effect_is_found(
 
     monkeypatch.setattr(Drain, "_handle_letter", early)
     with pytest.raises(BaseExceptionGroup):
-        await draining(database, count).once()
-    assert any("are nowhere" in fault for fault in faults(await read_world(database)))
+        await draining(shop_database, count).once()
+    assert any("are nowhere" in fault for fault in faults(await read_world(shop_database)))
