@@ -8,7 +8,7 @@ _LONG = ConfigType.LONG
 _MEBI = 1024 * 1024
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False, init=False)
 class GroupKeys:
     """Limits and times of groups, and of the offsets that they commit."""
 

@@ -10,7 +10,7 @@ _MEBI = 1024 * 1024
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False, init=False)
 class LogKeys:
     """How many topics there may be, and the defaults of their settings."""
 

@@ -8,7 +8,7 @@ _MEBI = 1024 * 1024
 _DAY_MS = 24 * 60 * 60 * 1000
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False, init=False)
 class TransactionKeys:
     """How long producers and transactions are known, and how large they may be."""
 

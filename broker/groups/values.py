@@ -3,12 +3,13 @@ What goes into a group and what comes out of it: requests, results and descripti
 
 Ids are texts as clients send them: a *member id* is ours (client id and a UUID; "" when the member has none yet), an
 *instance id* is the operator's and makes a member static (KIP-345). Metadata and assignments are the clients' own.
+
+Named tuples, because there are many: a frozen dataclass takes half a millisecond of every start, a named tuple a tenth.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from broker.errors import ErrorCode
 from broker.groups.consumer.values import ConsumerGroupState
@@ -27,28 +28,26 @@ class GroupState(Enum):
     DEAD = "Dead"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinRequest:
+class JoinRequest(NamedTuple):
     """A member wants to be in the next generation. Protocols are in the member's order of preference."""
 
     group_id: str
+    session_timeout_ms: int
+    protocol_type: str
+    protocols: Sequence[tuple[str, bytes]]
     member_id: str = ""
     instance_id: str | None = None
     client_id: str = ""
     client_host: str = ""
-    session_timeout_ms: int
     rebalance_timeout_ms: int = -1
     """-1 (JoinGroup v0 has none): the session timeout."""
-    protocol_type: str
-    protocols: Sequence[tuple[str, bytes]]
     requires_known_member_id: bool = True
     """From JoinGroup v4 (KIP-394): a dynamic member without id is first given one, then asked to come again."""
     supports_skipping_assignment: bool = True
     """From JoinGroup v9 (KIP-814)."""
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedMember:
+class JoinedMember(NamedTuple):
     """A member as the leader sees it: what it said of itself for the chosen protocol."""
 
     member_id: str
@@ -56,8 +55,7 @@ class JoinedMember:
     metadata: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinResult:
+class JoinResult(NamedTuple):
     """The generation that a member is in, or why it is in none. Only the leader is told the members."""
 
     error: ErrorCode = ErrorCode.NONE
@@ -70,21 +68,19 @@ class JoinResult:
     skip_assignment: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncRequest:
+class SyncRequest(NamedTuple):
     """A member asks for its assignment; the leader's request brings everybody's. A None is not checked (< v5)."""
 
     group_id: str
     member_id: str
-    instance_id: str | None = None
     generation: int
+    assignments: Mapping[str, bytes]
+    instance_id: str | None = None
     protocol_type: str | None = None
     protocol: str | None = None
-    assignments: Mapping[str, bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncResult:
+class SyncResult(NamedTuple):
     """A member's assignment in its generation."""
 
     error: ErrorCode = ErrorCode.NONE
@@ -93,16 +89,14 @@ class SyncResult:
     assignment: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class LeavingMember:
+class LeavingMember(NamedTuple):
     """By member id, or with "" by instance id (an operator removes a static member)."""
 
     member_id: str
     instance_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LeftMember:
+class LeftMember(NamedTuple):
     """The outcome for one member of a LeaveGroup request."""
 
     member_id: str
@@ -110,16 +104,14 @@ class LeftMember:
     error: ErrorCode
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveResult:
+class LeaveResult(NamedTuple):
     """`error` is the group's; with NONE each member has its own."""
 
     error: ErrorCode
     members: tuple[LeftMember, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetToCommit:
+class OffsetToCommit(NamedTuple):
     """Where a group wants to go on reading, what it knows of the leader epoch (-1: nothing), and a text of its own."""
 
     offset: int
@@ -127,8 +119,7 @@ class OffsetToCommit:
     metadata: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedOffset:
+class CommittedOffset(NamedTuple):
     """A commit with the time at which it was made."""
 
     offset: int
@@ -137,22 +128,20 @@ class CommittedOffset:
     commit_timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitRequest:
+class CommitRequest(NamedTuple):
     """Offsets of a member of a generation; or, with generation -1 and no member id, of one that assigns itself."""
 
     group_id: str
+    offsets: Mapping[TopicPartition, OffsetToCommit]
     member_id: str = ""
     instance_id: str | None = None
     generation: int = NO_GENERATION
     """In a consumer group: the member epoch."""
     knows_member_epochs: bool = False
     """From OffsetCommit v9; members of the consumer protocol must use it, because older answers cannot say why not."""
-    offsets: Mapping[TopicPartition, OffsetToCommit]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedOffsets:
+class FetchedOffsets(NamedTuple):
     """
     What is committed; a partition that was asked for and is absent has no commit. `unstable` are those for which an
     open transaction has staged another offset.
@@ -163,8 +152,7 @@ class FetchedOffsets:
     unstable: frozenset[TopicPartition] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class MemberDescription:
+class MemberDescription(NamedTuple):
     """One member; metadata and assignment are empty unless the group is Stable."""
 
     member_id: str
@@ -175,8 +163,7 @@ class MemberDescription:
     assignment: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class GroupDescription:
+class GroupDescription(NamedTuple):
     """A group as DescribeGroups shows it; `protocol` is "" unless the group is Stable."""
 
     group_id: str
@@ -186,8 +173,7 @@ class GroupDescription:
     members: tuple[MemberDescription, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupListing:
+class GroupListing(NamedTuple):
     """A group as ListGroups shows it."""
 
     group_id: str
@@ -196,8 +182,7 @@ class GroupListing:
     group_type: str = "classic"
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCensus:
+class GroupCensus(NamedTuple):
     """Groups by (type, state); members and generations of all of them, summed up."""
 
     groups: Mapping[tuple[str, str], int]
@@ -205,8 +190,7 @@ class GroupCensus:
     generations: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMember:
+class StoredMember(NamedTuple):
     """What of a member outlives the broker."""
 
     member_id: str
@@ -219,8 +203,7 @@ class StoredMember:
     assignment: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredGroup:
+class StoredGroup(NamedTuple):
     """What of a group outlives the broker: a generation with its assignments, or the fact that it is Empty."""
 
     protocol_type: str
@@ -231,24 +214,21 @@ class StoredGroup:
     members: tuple[StoredMember, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JoinAnswer:
+class JoinAnswer(NamedTuple):
     """Decision: the join under *ticket* is answered. Exactly one comes for every ticket that is not dropped."""
 
     ticket: int
     result: JoinResult
 
 
-@dataclass(frozen=True, slots=True)
-class SyncAnswer:
+class SyncAnswer(NamedTuple):
     """Decision: the sync under *ticket* is answered."""
 
     ticket: int
     result: SyncResult
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
+class Store(NamedTuple):
     """Decision: the group as it is now goes to the log before the answers that follow are sent."""
 
     group: StoredGroup

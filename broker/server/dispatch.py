@@ -26,7 +26,6 @@ from broker.wire.frame import decode_request, encode_response, with_correlation_
 from broker.wire.headers import RequestHeader, decode_request_header
 
 if TYPE_CHECKING:
-    from broker.handlers.repeated_produce import RepeatedProduce
     from broker.wire.messages.produce import ProduceRequest
 
 LOG = logging.getLogger("broker.dispatch")
@@ -55,11 +54,15 @@ class Dispatcher:
         again after the return: handlers keep nothing of it. Raises FrameRefused when the connection has to close.
         """
         began = perf_counter()
-        if connection.repeated_produce is not None:
-            repeated = self._repeat(connection, connection.repeated_produce, frame)
-            if repeated is not None:
+        repeated = connection.repeated_produce
+        if repeated is not None:
+            try:
+                produced = repeated.answer(frame)
+            except Exception as error:
+                raise self._not_repeated(connection, error) from error
+            if produced is not None:
                 self._produces.answered(perf_counter() - began)
-                return (repeated,)
+                return (produced,)
         self._may_have_moved_deadlines = True
         try:
             header = decode_request_header(frame)
@@ -93,14 +96,11 @@ class Dispatcher:
         answer.then(lambda response: self._answer_late(header, response, exchange, began))
         return None
 
-    def _repeat(self, connection: Connection, produce: "RepeatedProduce", frame: memoryview) -> bytes | None:
-        try:
-            return produce.answer(frame)
-        except ProtocolError as error:
+    def _not_repeated(self, connection: Connection, error: Exception) -> FrameRefused:
+        if isinstance(error, ProtocolError):
             self.counts.unreadable += 1
-            raise FrameRefused(str(error)) from error
-        except Exception as error:
-            raise self._failed(connection, "Produce", self._produces, error) from error
+            return FrameRefused(str(error))
+        return self._failed(connection, "Produce", self._produces, error)
 
     def _call(self, row: ApiHandler, header: RequestHeader, request: Request, connection: Connection) -> Answer:
         context = RequestContext(

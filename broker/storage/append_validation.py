@@ -59,10 +59,11 @@ def validate_batch(batch: memoryview, config: LogConfig, now_ms: int, origin: Ap
     if size < HEADER_SIZE:
         raise NotOneBatch(f"{size} bytes of records, a batch has at least {HEADER_SIZE}")
     header = parse_header(batch)
-    if header.magic != MAGIC:
-        if header.magic not in (0, 1):
-            raise CorruptMessage(f"record format {header.magic}, which nobody has written yet")
-        raise NotOneBatch(f"record format {header.magic} is not taken any more, {MAGIC} is")
+    magic = header.magic
+    if magic != MAGIC:
+        if magic not in (0, 1):
+            raise CorruptMessage(f"record format {magic}, which nobody has written yet")
+        raise NotOneBatch(f"record format {magic} is not taken any more, {MAGIC} is")
     if header.batch_length != size - LOG_OVERHEAD:
         _refuse_size(batch, header)
     if size > config.max_message_bytes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from broker.records import BatchHeader
-from broker.records.header import NO_SEQUENCE, SEQUENCE_MAX
+from broker.records.header import NO_SEQUENCE, SEQUENCE_MAX, TRANSACTIONAL_BIT
 from broker.storage.errors import InvalidProducerEpoch, InvalidTransactionState, OutOfOrderSequence
 
 BATCHES_KEPT = 5
@@ -91,7 +91,7 @@ class Producers:
         producer_epoch = header.producer_epoch
         if producer_epoch < state.producer_epoch:
             raise InvalidProducerEpoch(header.producer_id, state.producer_epoch, producer_epoch)
-        if state.transaction_start is not None and not header.is_transactional:
+        if state.transaction_start is not None and not header.attributes & TRANSACTIONAL_BIT:
             raise InvalidTransactionState(header.producer_id, state.transaction_start)
         base_sequence = header.base_sequence
         if base_sequence == NO_SEQUENCE:
@@ -101,26 +101,28 @@ class Producers:
                 raise OutOfOrderSequence(header.producer_id, 0, base_sequence)
             return None
         # An epoch that has written nothing yet, because a marker started it, has last sequence -1 and begins at 0.
-        expected = (state.last_sequence + 1) & SEQUENCE_MAX
+        batches = state.batches
+        expected = ((batches[-1].last_sequence if batches else NO_SEQUENCE) + 1) & SEQUENCE_MAX
         if base_sequence == expected:
             return None
         batch_last_sequence = header.last_sequence
-        for stored in state.batches:
+        for stored in batches:
             if stored.base_sequence == base_sequence and stored.last_sequence == batch_last_sequence:
                 return stored
         raise OutOfOrderSequence(header.producer_id, expected, base_sequence)
 
     def stored(self, header: BatchHeader, base_offset: int, now_ms: int) -> None:
         """Notes that a producer's batch, no marker, is in the log from *base_offset* on."""
-        producer_id = header.producer_id
         state = self._wrote(header, now_ms)
-        if header.base_sequence != NO_SEQUENCE:
-            last_offset = base_offset + header.last_offset_delta
+        base_sequence = header.base_sequence
+        if base_sequence != NO_SEQUENCE:
+            delta = header.last_offset_delta
+            last_sequence = (base_sequence + delta) & SEQUENCE_MAX
             state.batches.append(
-                StoredBatch(header.base_sequence, header.last_sequence, base_offset, last_offset, header.max_timestamp)
+                StoredBatch(base_sequence, last_sequence, base_offset, base_offset + delta, header.max_timestamp)
             )
-        if header.is_transactional and state.transaction_start is None:
-            state.transaction_start = self._open[producer_id] = base_offset
+        if header.attributes & TRANSACTIONAL_BIT and state.transaction_start is None:
+            state.transaction_start = self._open[header.producer_id] = base_offset
 
     def ended(self, header: BatchHeader, marker_offset: int, coordinator_epoch: int, now_ms: int) -> int | None:
         """

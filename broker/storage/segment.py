@@ -53,6 +53,8 @@ class Segment:
         self._indexes: tuple[OffsetIndex, TimeIndex] | None = None
         self._transactions: TransactionIndex | None = None
         self._unindexed_bytes = 0
+        self.index_entries = 0
+        """Of the larger one of the indexes, or more, while they are in memory."""
         self._max_timestamp = -1
         self._max_timestamp_offset = base_offset
         self._torn = False
@@ -123,11 +125,6 @@ class Segment:
         self.size = position + size
         self._note(position, size, last_offset, max_timestamp)
 
-    @property
-    def index_entries(self) -> int:
-        """Of the offset index; the time index has no more while the segment is written."""
-        return len((self._indexes or self.indexes())[0])
-
     def has_full_index(self, segment_index_bytes: int) -> bool:
         """Whether one of the indexes has all the entries that fit into *segment_index_bytes*."""
         offset_index, time_index = self.indexes()
@@ -188,6 +185,7 @@ class Segment:
             except (FileNotFoundError, UnsoundIndex):
                 return self.rebuild_indexes()
             self._indexes = (offset_index, time_index)
+            self.index_entries = max(len(offset_index), len(time_index))
         return self._indexes
 
     def transactions(self) -> TransactionIndex:
@@ -325,7 +323,7 @@ class Segment:
 
     def _start_indexing(self) -> tuple[OffsetIndex, TimeIndex]:
         self._indexes = (OffsetIndex(self.base_offset), TimeIndex(self.base_offset))
-        self._unindexed_bytes = 0
+        self._unindexed_bytes = self.index_entries = 0
         self._max_timestamp, self._max_timestamp_offset = -1, self.base_offset
         self.first_timestamp = -1
         return self._indexes
@@ -340,6 +338,7 @@ class Segment:
             offset_index, time_index = self.indexes()
             offset_index.append(last_offset, position)
             time_index.append_if_larger(self._max_timestamp, self._max_timestamp_offset)
+            self.index_entries += 1
             self._unindexed_bytes = 0
         self._unindexed_bytes += size
 

@@ -7,7 +7,7 @@ was there before.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar, assert_never
+from typing import NamedTuple, TypeAlias, TypeVar, assert_never
 
 from broker.groups.consumer.values import (
     CurrentAssignment,
@@ -24,16 +24,14 @@ FIRST_EPOCH = GroupEpoch(1, 0)
 """Of a group that nobody has joined yet, as in Kafka 4.3: its first members are in epoch 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupEpochRecord:
+class GroupEpochRecord(NamedTuple):
     """The group epoch; None takes the group back."""
 
     group_id: str
     value: GroupEpoch | None
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRecord:
+class MemberRecord(NamedTuple):
     """What a member has said of itself; None takes the member back."""
 
     group_id: str
@@ -41,16 +39,14 @@ class MemberRecord:
     value: MemberMetadata | None
 
 
-@dataclass(frozen=True, slots=True)
-class TargetEpochRecord:
+class TargetEpochRecord(NamedTuple):
     """The epoch of the target assignment."""
 
     group_id: str
     value: TargetEpoch | None
 
 
-@dataclass(frozen=True, slots=True)
-class TargetRecord:
+class TargetRecord(NamedTuple):
     """What a member is to have in the end."""
 
     group_id: str
@@ -58,8 +54,7 @@ class TargetRecord:
     value: Partitions | None
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentRecord:
+class CurrentRecord(NamedTuple):
     """What a member has now."""
 
     group_id: str
@@ -67,8 +62,7 @@ class CurrentRecord:
     value: CurrentAssignment | None
 
 
-@dataclass(frozen=True, slots=True)
-class RegexRecord:
+class RegexRecord(NamedTuple):
     """The topics that a regular expression stands for."""
 
     group_id: str
