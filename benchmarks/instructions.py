@@ -24,7 +24,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from benchmarks.record import RESULTS, commit
 
@@ -59,6 +59,45 @@ def _decode_produce() -> Callable[[], object]:
     return lambda: decode_request(decode_request_header(body), body)
 
 
+class _Peer:
+    """What the dispatcher needs of a connection."""
+
+    peer, client_host = "here", "here"
+    repeated_produce: object = None
+
+
+def _request(kind: str) -> Callable[[], object]:
+    """The broker's way from the bytes of a request to those of its answer: all but the socket."""
+    from broker.records import NewRecord, build_batch
+    from broker.server.connection import Connection
+    from broker.server.dispatch import Dispatcher
+    from broker.storage import LogSlice
+    from broker.wire.frame import encode_request
+    from broker.wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+    from broker.wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+    from tests.broker.handlers.conftest import InProcessBroker
+
+    broker = InProcessBroker(Path(tempfile.mkdtemp(prefix="instructions-")) / "data")
+    broker.state.catalog.create("orders", 1, {})
+    batch = memoryview(build_batch([NewRecord(None, bytes(100))], timestamp=broker.clock.now_ms()))
+    data = TopicProduceData(name="orders", partition_data=[PartitionProduceData(index=0, records=batch)])
+    produce = encode_request(ProduceRequest(acks=1, timeout_ms=1, topic_data=[data]), 9, 1, "client")[4:]
+    asked = FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1 << 20)
+    fetch = encode_request(
+        FetchRequest(max_bytes=1 << 20, topics=[FetchTopic(topic="orders", partitions=[asked])]), 12, 1, "client"
+    )[4:]
+    dispatcher = Dispatcher(broker.state, lambda: None)
+    connection = cast("Connection", _Peer())
+
+    def answer(frame: bytes) -> None:
+        for piece in dispatcher.handle(connection, memoryview(bytearray(frame))) or ():
+            if isinstance(piece, LogSlice):
+                piece.release()
+
+    answer(produce)
+    return lambda: answer(fetch if kind == "fetch" else produce)
+
+
 def _dispatch() -> Callable[[], object]:
     """A hundred commands to a handler that does nothing."""
     from benchmarks import dispatch
@@ -85,6 +124,8 @@ def _decode_event() -> Callable[[], object]:
 PATHS: Final[dict[str, tuple[Callable[[], Callable[[], object]], int]]] = {
     "broker: append a batch": (_append, 200),
     "broker: decode a produce request": (_decode_produce, 200),
+    "broker: answer a produce request": (lambda: _request("produce"), 500),
+    "broker: answer a fetch request": (lambda: _request("fetch"), 500),
     "eventbus: dispatch 100 commands": (_dispatch, 20),
     "eventbus: decode and encode an event": (_decode_event, 500),
 }
