@@ -16,6 +16,7 @@ from sqlalchemy import text
 from benchmarks import answering, delivery, numbered, projections
 from benchmarks.case import Unsound
 from benchmarks.event_store import Account, Bench, Deposited
+from eventbus.application.garbage import spare_the_collector
 from eventbus.clock import SystemClock
 from eventbus.database import Database, Migrations
 from eventbus.database.parking import ParkedEvent, ParkedKey, Parking
@@ -90,6 +91,7 @@ async def _streams(given: Mapping[str, Any], answers: answering.Answers) -> None
     async def run(_turn: Mapping[str, object]) -> dict[str, float]:
         return {f"time@{size}": 1e6 / (await bench.rate(bench.append)).a_second for size, bench in benches.items()}
 
+    spare_the_collector()
     await answers.loop(run)
     for bench in benches.values():
         await bench.database.aclose()
@@ -132,6 +134,7 @@ async def _load(given: Mapping[str, Any], answers: answering.Answers) -> None:
             figures[f"time@{size}"] = (time.perf_counter() - begun) / _LOADS * 1e6
         return figures
 
+    spare_the_collector()
     await answers.loop(run)
     await bench.database.aclose()
 
@@ -158,6 +161,7 @@ async def _replay(given: Mapping[str, Any], answers: answering.Answers) -> None:
                 await database.aclose()
         return figures
 
+    spare_the_collector()
     await answers.loop(run)
     await transport.aclose()
 
@@ -200,6 +204,7 @@ async def _parked(given: Mapping[str, Any], answers: answering.Answers) -> None:
             figures[f"rate@{size}"] = found.a_second
         return figures
 
+    spare_the_collector()
     await answers.loop(run)
     await transport.aclose()
     await database.aclose()

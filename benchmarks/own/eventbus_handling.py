@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from benchmarks import answering, delivery
 from benchmarks.case import Unsound
+from eventbus.application.garbage import spare_the_collector
 from eventbus.database import Database, Migrations
 from eventbus.transport import KafkaTransport
 
@@ -31,6 +32,7 @@ async def main(answers: answering.Answers) -> None:
         return {"rate": rate.a_second, "CPU": rate.cpu_us}
 
     try:
+        spare_the_collector()
         await answers.loop(run)
     finally:
         await transport.aclose()

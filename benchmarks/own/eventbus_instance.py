@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from benchmarks import answering, delivery
 from benchmarks.case import Unsound
+from eventbus.application.garbage import spare_the_collector
 from eventbus.database import Database, Migrations
 from eventbus.database.tables import inbox
 from eventbus.delivery import Consumer
@@ -41,6 +42,7 @@ async def main(answers: answering.Answers) -> None:
     consumer = Consumer(transport, delivery.trivial_delivery(database, given["service"]))
     async with anyio.create_task_group() as tasks:
         await tasks.start(consumer.run)
+        spare_the_collector()
         await answers.loop(run)
         await consumer.stop()
     await transport.aclose()

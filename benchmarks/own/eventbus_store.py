@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from benchmarks import answering
 from benchmarks.event_store import AT_ONCE, EVENTS_OF_A_STREAM, Bench
+from eventbus.application.garbage import spare_the_collector
 from eventbus.database import Migrations
 
 
@@ -41,6 +42,7 @@ async def main(answers: answering.Answers) -> None:
         return {"rate": rate.a_second, "CPU": rate.cpu_us}
 
     try:
+        spare_the_collector()
         await answers.loop(run)
     finally:
         await bench.database.aclose()

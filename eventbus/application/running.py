@@ -17,6 +17,7 @@ from typing import Protocol
 import anyio
 
 from eventbus.application.connection import Connection
+from eventbus.application.garbage import spare_the_collector
 from eventbus.application.status import ApplicationStatus, ConsumerReport, ParkedReport, RelayReport
 from eventbus.bus import Buses, Model
 from eventbus.clock import Clock
@@ -131,6 +132,7 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
     """
     Runs the service while the block does. Raises SchemaOutdated at its start; later trouble is told by `status`.
     """
+    spare_the_collector()
     settings = definition.settings
     relay = Relay(
         definition.database,
