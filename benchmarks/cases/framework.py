@@ -83,7 +83,7 @@ def _handling(room: Room) -> Iterator[Sequence[Contestant]]:
 def _once(room: Room) -> Iterator[Sequence[Contestant]]:
     """A handler that leaves a row, once however often the event arrives."""
     address = room.broker.address
-    many, few = room.sized(40_000), room.sized(3_000, 1_000)
+    many, few = room.sized(4_000), room.sized(1_000)
     with (
         _payments(address, delivery.TOPIC, many),
         numbered.topic(address, delivery.PARTITIONS) as small,
@@ -115,7 +115,7 @@ def _payments(address: str, topic: str, events: int) -> Iterator[None]:
 
 @contextmanager
 def _publishing(room: Room) -> Iterator[Sequence[Contestant]]:
-    address, many, few = room.broker.address, room.sized(30_000), room.sized(5_000, 2_000)
+    address, many, few = room.broker.address, room.sized(10_000), room.sized(3_000, 1_500)
     with numbered.topic(address, delivery.PARTITIONS) as name, programs() as found:
         common = {"address": address, "topic": name, "callers": 64}
         for label, way in (("raw client", "raw"), ("eventbus transport, by thousands", "transport")):
