@@ -120,13 +120,14 @@ def contents(bootstrap: str, topic: str, partition: int) -> list[tuple[int, Cont
     """The committed records of a partition, each with its offset, read by a plain client."""
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "reads", "enable.partition.eof": True}
-        | {"isolation.level": "read_committed", "enable.auto.commit": False}
+        | {"isolation.level": "read_committed", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
     )
     consumer.assign([TopicPartition(topic, partition, 0)])
     found: list[tuple[int, Content]] = []
     ended = False
     while not ended:
-        for message in consumer.consume(5000, 1.0):
+        # It waits this long for as many as it is asked for, also when the end is among what it has.
+        for message in consumer.consume(5000, 0.02):
             if message.error() is not None:
                 ended = True
                 continue
