@@ -48,9 +48,12 @@ class PartitionQueue:
         return self.in_flight is None and (bool(self.waiting) or self.position > self.claim.next_offset)
 
     def take(self, records_max: int) -> tuple[Sequence[IncomingRecord], int]:
-        """The next batch, and the position behind it; the records stay in the queue until `done`."""
+        """
+        The next batch, and the position behind it, never before the claim's; the records stay in the queue until
+        `done`. Nothing, where the queue has come into doubt since it was ready.
+        """
         if len(self.waiting) <= records_max:
-            return list(self.waiting), self.position
+            return list(self.waiting), max(self.position, self.claim.next_offset)
         taken = list(islice(self.waiting, records_max))
         return taken, taken[-1].offset + 1
 
@@ -59,7 +62,7 @@ class PartitionQueue:
         more = list(islice(self.waiting, self.taken, self.taken + records_max))
         self.taken += len(more)
         if self.taken == len(self.waiting):
-            return more, self.position
+            return more, max(self.position, self.claim.next_offset)
         return more, more[-1].offset + 1
 
     def done(self) -> None:

@@ -46,6 +46,16 @@ def test_a_position_that_moves_without_records_is_work() -> None:
     assert subject.take(10) == ([], 6)
 
 
+def test_a_queue_that_comes_into_doubt_before_its_batch_begins_does_not_take_the_claim_back() -> None:
+    """A lost connection between the two: there is nothing to apply, and nowhere to go."""
+    subject = queue(next_offset=130)
+    subject.add(PartitionBatch("payments", 0, records(range(130, 140)), 140))
+    assert subject.is_ready()
+    subject.doubt()
+    assert subject.take(10) == ([], 130)
+    assert subject.take_more(10) == ([], 130)
+
+
 def test_waits_double_up_to_the_longest_and_begin_again() -> None:
     """Each is cut by up to a quarter, so that no two processes wait alike."""
     pauses = Backoff(0.1, 0.5)
