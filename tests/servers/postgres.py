@@ -12,6 +12,7 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -84,20 +85,15 @@ class PostgresServer:
 
     def kill(self) -> None:
         """SIGKILL to the server and all its processes: it recovers from its write-ahead log when it is started."""
-        processes = self._processes()
-        for process in processes:
-            process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=15)
+        psutil.wait_procs(self._signal(signal.SIGKILL), timeout=15)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT: it goes on as if no time had passed."""
-        for process in self._processes():
-            process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     @property
     def pid(self) -> int:
@@ -105,9 +101,14 @@ class PostgresServer:
         found: int = self._server.get_pid()
         return found
 
-    def _processes(self) -> list[psutil.Process]:
+    def _signal(self, number: int) -> list[psutil.Process]:
+        """To the server and all its processes, of which some end by themselves when the server has."""
         server = psutil.Process(self.pid)
-        return [server, *server.children(recursive=True)]
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        return processes
 
     async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self._server.get_uri())
