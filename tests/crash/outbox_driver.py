@@ -24,7 +24,7 @@ from tests.crash.outbox_process import OutboxSettings, main
 from tests.crash.outbox_world import OutboxWorld, look, outbox_faults, outbox_faults_at_rest, read_outbox_world
 
 PARTITIONS: Final = 3
-LEASE_SECONDS: Final = 1.0
+LEASE_SECONDS: Final = 2.0
 SOUND_SECONDS_MAX: Final = 30.0
 SETTLED_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
