@@ -81,8 +81,7 @@ class CommandBus:
         route = self._routes.get(type(command)) or self._route(type(command))
         if id is not None and not 0 < len(id) <= _ID_CHARACTERS_MAX:
             raise ValueError(f"a command's id has 1 to {_ID_CHARACTERS_MAX} characters, this one {len(id)}")
-        outer = current_scope()
-        sent = Sent(self, command, id or new_event_id(), outer)
+        sent = Sent(self, command, id or new_event_id(), current_scope())
         key = None if id is None else f"{command.message_name}:{id}"
         try:
             if is_traced_lately():
@@ -90,14 +89,8 @@ class CommandBus:
                     # Within the span, so that what the command leads to is its child.
                     sent.take_trace()
                     receipt = await self._send(route, sent, key)
-            elif outer is not None:
-                receipt = await self._send(route, sent, key)
             else:
-                # As `_send`, without its coroutine: that is a tenth of what a command costs.
-                try:
-                    receipt = await self._handle(route, sent, key)
-                except (ConcurrencyConflict, CommandRepeated) as error:
-                    receipt = await self._again(route, sent, key, error)
+                receipt = await self._send(route, sent, key)
         except Exception:
             route.failed.add()
             raise
