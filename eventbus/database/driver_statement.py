@@ -6,14 +6,13 @@ SQLAlchemy would put them together anew each time, which costs several times wha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import cast
 
 from sqlalchemy import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.batches import Value
+from eventbus.database.batches import Value, sqlite_values
 from eventbus.database.dialects import is_sqlite
-from eventbus.database.times import time_to_text
 
 Argument = Value | Sequence[str | int]
 
@@ -33,6 +32,6 @@ class DriverStatement:
     async def execute(self, connection: AsyncConnection, *arguments: Argument) -> "CursorResult[tuple[object, ...]]":
         """Its result, in the connection's transaction. Raises what SQLAlchemy raises."""
         if is_sqlite(connection):
-            values = tuple([time_to_text(one) if isinstance(one, datetime) else one for one in arguments])
-            return await connection.exec_driver_sql(self.sqlite, values)
+            # A list of values is one JSON text here (see `as_list`).
+            return await connection.exec_driver_sql(self.sqlite, sqlite_values(cast("tuple[Value, ...]", arguments)))
         return await connection.exec_driver_sql(self.postgresql, arguments)

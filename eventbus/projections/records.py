@@ -50,7 +50,7 @@ class RecordDecoder:
             except ValueError:
                 pass  # bytes that are no text, or no number: the envelope says which header
         time = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
-        return self.decode_data(Envelope.from_headers(record.headers, time=time), record.value)
+        return self.decode_data(Envelope.from_header_map(headers, time=time), record.value)
 
     def decode_data(self, envelope: Envelope, data: bytes | None) -> ProjectedEvent | None:
         """The same of a message whose envelope has been read already."""

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database import OutboxRow, PostgresqlDriver
 from eventbus.database.batches import BatchInsert, Value, sqlite_values
-from eventbus.database.dialects import is_sqlite
+from eventbus.database.driver_statement import DriverStatement
 from eventbus.database.tables import events
 from eventbus.database.times import time_to_text
 from eventbus.messages.envelope import JSON_CONTENT_TYPE
@@ -83,10 +83,7 @@ class Reading:
 
     async def on(self, connection: AsyncConnection) -> list[StoredEvent]:
         """The events, read in the connection's transaction."""
-        if is_sqlite(connection):
-            found = await connection.exec_driver_sql(self.sqlite, sqlite_values(self.arguments))
-        else:
-            found = await connection.exec_driver_sql(self.postgresql, self.arguments)
+        found = await DriverStatement(self.sqlite, self.postgresql).execute(connection, *self.arguments)
         return stored_events(cast("Sequence[Row]", found.all()))
 
     def on_sqlite(self, database: sqlite3.Connection) -> Sequence[Row]:

@@ -13,7 +13,6 @@ from eventbus.domain import EventTopics
 from eventbus.errors import CheckpointFenced, ForeignLog
 from eventbus.projections import (
     AnyProjection,
-    Generations,
     Rebuild,
     RebuildProgress,
     RebuildRefused,
@@ -23,6 +22,7 @@ from eventbus.projections import (
 )
 from eventbus.testing.contracts.given_log import Feeder, OrdersLog
 from eventbus.testing.contracts.orders import TYPES, CustomerTotals, OrderPaid, OrderSummaries, placed
+from eventbus.testing.contracts.projection_rebuilds import states
 from tests.eventbus.projections.stored_orders import TOPICS, StoredOrders
 
 pytestmark = pytest.mark.anyio
@@ -75,12 +75,6 @@ def from_store(
         from_store=True,
         progress=progress,
     )
-
-
-async def states(database: Database) -> list[tuple[int, str]]:
-    async with database.reading() as connection:
-        found = await Generations(SystemClock()).every(connection, "order_summaries")
-    return [(row.generation, row.state) for row in found]
 
 
 @pytest.mark.parametrize("projection", [OrderSummaries, CustomerTotals])
