@@ -12,7 +12,7 @@ from broker.wire.frame import decode_response
 from broker.wire.messages import response_class
 from broker.wire.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from tests.interop.differential.comparison import Difference, Identities, compare
-from tests.interop.differential.scenario import Ask, Drop, Known, Raw, Receive, Scenario, Settle
+from tests.interop.differential.scenario import Ask, Drop, Known, Pause, Raw, Receive, Scenario, Settle
 from tests.servers.raw_client import RawClient
 
 ANSWER_SECONDS_MAX = 8.0
@@ -117,6 +117,8 @@ class Runner:
                             self._settle(step, side)
                     case Raw():
                         self._raw(number, step, sides, findings)
+                    case Pause():
+                        time.sleep(step.seconds)
                     case Drop():
                         for side in sides:
                             side.waiting.pop(step.connection, None)

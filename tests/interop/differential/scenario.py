@@ -101,7 +101,19 @@ class Drop:
     connection: str
 
 
-Step = Ask | Receive | Settle | Raw | Drop
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """
+    Time for a request that is left waiting to arrive, where its order with one on another connection decides.
+
+    Apache Kafka takes the requests of different connections on different threads, and that it holds a repeated one is
+    to be seen nowhere: an answer on a third connection does not say that the one sent before it was taken up.
+    """
+
+    seconds: float = 0.7
+
+
+Step = Ask | Receive | Settle | Raw | Drop | Pause
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from broker.wire.messages.groups import (
     SyncGroupRequestAssignment,
 )
 from tests.interop.differential.building import join, learn_member, new_topic
-from tests.interop.differential.scenario import Ask, Build, Drop, Known, Receive, Scenario, Settle, Step
+from tests.interop.differential.scenario import Ask, Build, Drop, Known, Pause, Receive, Scenario, Settle, Step
 
 
 def sync(
@@ -380,13 +380,16 @@ REPEATS = Scenario(
         Ask(join("g", "b"), versions=[9], connection="first", wait=False),
         Settle(described("g"), _is_preparing, version=6),
         Ask(join("g", "b"), versions=[9], connection="second", wait=False),
+        Pause(),
         Ask(heartbeat("g", "a"), versions=[4]),
         Ask(join("g", "a"), versions=[3], learn=learn_member("a")),
         Receive("second", learn=learn_member("b")),
         Receive("first", seconds_max=0.5),
         Ask(sync("g", "b"), versions=[5], connection="first", wait=False),
+        Pause(),
         Ask(heartbeat("g", "a"), versions=[4]),
         Ask(sync("g", "b"), versions=[5], connection="second", wait=False),
+        Pause(),
         Ask(heartbeat("g", "a"), versions=[4]),
         Ask(sync("g", "a", assigned=["a", "b"]), versions=[3]),
         Receive("second"),
