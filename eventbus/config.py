@@ -28,6 +28,9 @@ _log = logging.getLogger("eventbus.config")
 _PREFIX = "EVENTBUS_"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _KAFKA_PORT = 9092
+SESSION_SECONDS = 10.0
+"""How long an instance that says nothing keeps its partitions, unless the log's URL or the log itself says it."""
+_LEASE_SECONDS_MIN = 1.0
 
 GroupProtocol = Literal["classic", "consumer"]
 """How members of a group share partitions: the one of every Kafka, or the one of KIP-848 (Kafka 4.0 and later)."""
@@ -100,7 +103,10 @@ def _kafka_cluster(url: str) -> KafkaCluster:
             # The server is not printed when it may hold a password.
             shown = "a user and a password (write ?sasl.username=…&sasl.password=…)" if "@" in server else repr(server)
             raise ValueError(f"the hosts of a kafka:// URL are host:port,host:port, without {shown}")
-        servers.append(f"{found[1]}:{found[2] or _KAFKA_PORT}")
+        port = int(found[2] or _KAFKA_PORT)
+        if not 0 < port < 65_536:
+            raise ValueError(f"{server!r} has no port: give a number from 1 to 65535")
+        servers.append(f"{found[1]}:{port}")
     given = parse_qsl(query, keep_blank_values=True)
     options = dict(given)
     if len(options) < len(given):
@@ -184,6 +190,19 @@ class Settings(BaseSettings):
         return BrokerUrl.parse(self.broker_url)
 
     @property
+    def lease_seconds(self) -> float:
+        """
+        How long an instance that says nothing keeps its slots of the outbox: its session in the groups, where the URL
+        says a shorter one than usual.
+        """
+        match self.broker:
+            case KafkaCluster(_, options) if "session.timeout.ms" in options:
+                session = int(options["session.timeout.ms"]) / 1000
+                return min(SESSION_SECONDS, max(_LEASE_SECONDS_MIN, session))
+            case EmbeddedBroker() | KafkaCluster() | LogInMemory():
+                return SESSION_SECONDS
+
+    @property
     def directory(self) -> Path:
         """Where this machine keeps what the service needs: the embedded broker's directory, else the user's."""
         match self.broker:
@@ -239,7 +258,7 @@ def _sentence(error: ValidationError, given: Mapping[str, object]) -> str:
     if first["type"] == "value_error":
         # The validators' own texts show the value where it holds no secret.
         joint = " " if reason.startswith("is ") else ": "
-        return f"{place}{joint}{reason}."
+        return f"{place}{joint}{reason}" + ("" if reason.endswith("?") else ".")
     if first["type"] == "extra_forbidden":
         return f"{place} is no setting: there are {', '.join(sorted(Settings.model_fields))}."
     return f"{place} is {first['input']!r}: {reason[0].lower()}{reason[1:]}."

@@ -142,6 +142,7 @@ async def running(definition: Definition, connection: Connection) -> AsyncGenera
         connection.holder,
         service=definition.name,
         counters=definition.counters,
+        lease_seconds=settings.lease_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
     service = Running(definition, connection, relay)

@@ -3,7 +3,8 @@ Brings what was committed in the outbox into the log: a `RelaySlot` for each slo
 
 Sharing     every relay of a service says in the database that it is alive. Of n slots and m living relays each takes at
             most n / m, rounded up: one that has more gives some up, one that has fewer takes what is free
-Taking over the leases of a process that was killed run out, and the others take its slots; a clean stop frees them
+Taking over the leases of a process that was killed run out, and the others take its slots with their next look, a tenth
+            of a lease later: who is alive is counted in the same look as what is free. A clean stop frees them
 Strays      rows of a slot beyond the number of slots were written when there were more: such a slot is shared out too
 Refused     a record that the log refuses for good blocks its key: later rows of the key wait, all others go on, and it
             is tried again from time to time, since what refuses it (a topic's size limit, an ACL) can be mended
@@ -166,6 +167,9 @@ class Relay:
             strays = await parts.outbox.stray_slots(connection, self._slot_count)
             wanted = [*range(self._slot_count), *strays]
             free = await parts.leases.free(connection, wanted, parts.holder)
+            # Not what was counted at the last announcement: then a dead relay's share stays its own for longer than
+            # its leases do.
+            self._alive = max(1, len(await parts.leases.alive(connection)))
         share = math.ceil(len({*wanted, *self._slots}) / self._alive)
         held = [slot for slot in self._slots.values() if not slot.stopping]
         for slot in held[share:]:
@@ -180,13 +184,13 @@ class Relay:
                 tasks.start_soon(self._run_slot, slot)
 
     async def _renew(self) -> None:
-        """Says that this relay is alive, counts those that are, and renews the leases."""
+        """Says that this relay is alive, and renews the leases."""
         parts = self._parts
         lost: list[RelaySlot] = []
         renewed: list[tuple[RelaySlot, SlotLease]] = []
         begun = time.monotonic()
         async with parts.database.transaction() as connection:
-            alive = await parts.leases.announce(connection, parts.holder, parts.lease_seconds)
+            await parts.leases.announce(connection, parts.holder, parts.lease_seconds)
             for slot in list(self._slots.values()):
                 if slot.lease is None:
                     continue
@@ -195,7 +199,6 @@ class Relay:
                     lost.append(slot)
                 else:
                     renewed.append((slot, lease))
-        self._alive = alive
         self._announce_at = begun + parts.lease_seconds / 3
         for slot, lease in renewed:
             if slot.lease is not None:

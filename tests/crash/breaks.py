@@ -37,8 +37,8 @@ def without_slots() -> None:
     async def free(self: SlotLeases, connection: AsyncConnection, slots: Iterable[int], holder: str) -> list[int]:
         return list(slots)
 
-    async def announce(self: SlotLeases, connection: AsyncConnection, holder: str, seconds: float) -> int:
-        return 1
+    async def alive(self: SlotLeases, connection: AsyncConnection) -> Sequence[str]:
+        return ()
 
     async def delete(
         self: Outbox, connection: AsyncConnection, slot: int, lease_epoch: int, rows: Sequence[PublishedRow]
@@ -46,7 +46,7 @@ def without_slots() -> None:
         for row in rows:
             await connection.execute(sqlalchemy.delete(outbox).where(outbox.c.sequence == row.sequence))
 
-    _replace(SlotLeases, acquire=acquire, renew=renew, free=free, announce=announce)
+    _replace(SlotLeases, acquire=acquire, renew=renew, free=free, alive=alive)
     _replace(Outbox, delete=delete)
     without_transactional_fencing()
 

@@ -66,6 +66,9 @@ def test_a_kafka_url_has_hosts_and_librdkafka_options() -> None:
         ("BROKER_URL", "kafka://", "host:port"),
         ("BROKER_URL", "kafka://a:1/topic", "has more than hosts and options"),
         ("BROKER_URL", "kafka://a:1?acks=0", "acks cannot be set"),
+        ("BROKER_URL", "kafka://a:1?client.rak=x", "is no option of librdkafka: is client.rack meant?"),
+        ("BROKER_URL", "kafka://a:99999", "'a:99999' has no port: give a number from 1 to 65535"),
+        ("BROKER_URL", "kafka://a:0", "'a:0' has no port"),
         ("BROKER_URL", "kafka://user:secret@a:1", "sasl.username"),
         ("DATABASE_URL", "mysql://u:secret@h/d", "is neither sqlite:///FILE nor postgresql://"),
         ("PARTITIONS", "0", "is '0': input should be greater than or equal to 1"),
@@ -129,6 +132,22 @@ def test_a_wrong_option_of_a_kafka_url_is_told_without_secrets(query: str, says:
         load_settings("s", broker_url=f"kafka://h:1?{query}")
     assert says in str(error.value)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds"),
+    [
+        ("kafka://k1", 10.0),
+        ("kafka://k1?session.timeout.ms=6000", 6.0),
+        ("kafka://k1?session.timeout.ms=300000", 10.0),
+        ("kafka://k1?session.timeout.ms=1", 1.0),
+        ("embedded:", 10.0),
+        ("memory:", 10.0),
+    ],
+)
+def test_slots_of_the_outbox_are_leased_for_the_session_time_at_most(url: str, seconds: float) -> None:
+    """A longer session is for restarts without a rebalance: rows are not to wait for it; a lease needs a second."""
+    assert load_settings("order-service", broker_url=url).lease_seconds == seconds
 
 
 def test_every_option_that_a_url_takes_is_one_of_librdkafka() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError
 
-from eventbus.config import GroupProtocol
+from eventbus.config import SESSION_SECONDS, GroupProtocol
 from eventbus.kafka_options import for_clients
 
 Options = dict[str, str | int | float | bool]
@@ -60,7 +60,7 @@ _MEMBER: Options = {
     "partition.assignment.strategy": "cooperative-sticky",
     # A heartbeat brings the news of a rebalance, so this is how long a new member waits for the others.
     "heartbeat.interval.ms": 1000,
-    "session.timeout.ms": 10_000,
+    "session.timeout.ms": int(SESSION_SECONDS * 1000),
 }
 
 

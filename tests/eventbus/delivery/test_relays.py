@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 
 import anyio.to_thread
 import asyncpg
@@ -32,6 +33,28 @@ async def test_relays_share_the_slots_evenly(transport: KafkaTransport, database
             await until(shared)
             assert set(first.status().slots) | set(second.status().slots) == {0, 1, 2, 3}
         await until(second_has_all)
+
+
+@on_sqlite
+async def test_the_slots_of_a_relay_that_was_killed_are_taken_with_the_look_after_its_leases(
+    transport: KafkaTransport, database: Database
+) -> None:
+    """A tenth of a lease later at most: not when this relay announces itself again, and counts who is alive."""
+    leases = SlotLeases()
+    async with database.transaction() as connection:
+        await leases.announce(connection, "killed", 1.0)
+        for slot in range(4):
+            assert await leases.acquire(connection, slot, "killed", 1.0)
+    subject = relay(database, transport, "one", slots=4, lease_seconds=20.0)
+
+    async def has_all() -> bool:
+        return subject.status().slots == (0, 1, 2, 3)
+
+    began = time.monotonic()
+    async with relaying(subject):
+        await until(has_all)
+        # Looks are two seconds apart, announcements nearly seven.
+        assert time.monotonic() - began < 6.0
 
 
 @on_sqlite
