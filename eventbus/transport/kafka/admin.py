@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, cast
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -13,6 +13,7 @@ from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, REQUEST_SECONDS, Refused, answer
 from eventbus.transport.kafka.described_topics import DescribedTopic, DescribesTopics, described_topics
 from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
+from eventbus.transport.kafka.option_checks import refused_options
 from eventbus.transport.kafka.options import Options, describe
 from eventbus.transport.kafka.replication import Replication
 from eventbus.transport.port import LogDescription, TopicDescription, TopicPartition
@@ -48,11 +49,8 @@ class KafkaAdmin:
 
     def open(self) -> None:
         """Makes the client. Raises InvalidConfiguration for an option that librdkafka does not take."""
-        try:
+        with refused_options():
             self._client()
-        except (KafkaException, ValueError, TypeError) as error:
-            reason = error.args[0].str() if isinstance(error, KafkaException) else error
-            raise InvalidConfiguration(f"EVENTBUS_BROKER_URL: librdkafka refuses an option: {reason}") from error
 
     def close(self) -> None:
         """Lets the client go."""

@@ -27,6 +27,7 @@ from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, Refused, answer
 from eventbus.transport.kafka.described_topics import DescribedTopic, DescribesTopics, described_topics
 from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
+from eventbus.transport.kafka.option_checks import refused_options
 from eventbus.transport.kafka.options import admin_options, describe
 from eventbus.transport.port import OffsetRange, TopicPartition
 
@@ -133,11 +134,8 @@ class ClusterAdministration:
     def __init__(self, bootstrap: str, options: Mapping[str, str]) -> None:
         self.address: Final = bootstrap
         shared = {**options, "bootstrap.servers": bootstrap, "client.id": "eventbus"}
-        try:
+        with refused_options(f"kafka://{bootstrap}"):
             self._client = cast("_Client", AdminClient(admin_options(shared), logger=_CLOSED))
-        except (KafkaException, ValueError, TypeError) as error:
-            reason = error.args[0].str() if isinstance(error, KafkaException) else error
-            raise InvalidConfiguration(f"kafka://{bootstrap}: librdkafka refuses an option: {reason}") from error
 
     def cluster_id(self) -> str:
         """The cluster's id."""
@@ -277,7 +275,7 @@ class ClusterAdministration:
 
     def _answer(self, future: Future[_R]) -> _R:
         try:
-            return answer(future, _SECONDS)
+            return answer(future, _SECONDS, self.address)
         except Refused as refused:
             raise self._refusal(refused) from refused
 

@@ -32,14 +32,18 @@ class Refused(Exception):
         self.error = error
 
 
-def answer(future: Future[_T], seconds: float = REQUEST_SECONDS) -> _T:
-    """The future's result. Raises BrokerUnavailable, or Refused when the broker did answer, with an error."""
+def answer(future: Future[_T], seconds: float = REQUEST_SECONDS, address: str | None = None) -> _T:
+    """
+    The future's result. Raises BrokerUnavailable, which names *address* where there is more than one log to think of,
+    or Refused when the broker did answer, with an error.
+    """
+    place = "" if address is None else f" at {address}"
     try:
         return future.result(seconds * 2)
     except KafkaException as raised:
         error: KafkaError = raised.args[0]
         if error.code() >= 0 and not error.retriable() and error.code() not in AWAY:
             raise Refused(error) from raised
-        raise BrokerUnavailable(f"no broker answered: {describe(error)}") from raised
+        raise BrokerUnavailable(f"no broker answered{place}: {describe(error)}") from raised
     except TimeoutError as raised:
-        raise BrokerUnavailable("no broker answered in time") from raised
+        raise BrokerUnavailable(f"no broker answered{place} in time") from raised

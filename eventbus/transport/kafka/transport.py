@@ -9,6 +9,7 @@ from eventbus.errors import BrokerUnavailable
 from eventbus.transport.kafka.admin import KafkaAdmin
 from eventbus.transport.kafka.connection import Connection
 from eventbus.transport.kafka.consumer import KafkaConsumer
+from eventbus.transport.kafka.option_checks import check_options
 from eventbus.transport.kafka.options import admin_options
 from eventbus.transport.kafka.producer import KafkaProducer
 from eventbus.transport.kafka.reader import KafkaReader
@@ -52,6 +53,7 @@ class KafkaTransport:
             "bootstrap.servers": bootstrap,
             "client.id": client_id,
         }
+        self._has_options = bool(options)
         self._group_protocol: GroupProtocol = group_protocol
         self._replication = replication
         self._create_topics = create_topics
@@ -66,6 +68,8 @@ class KafkaTransport:
     async def start(self) -> None:
         self._connection.start()
         await self._thread.submit(self._admin.open)
+        if self._has_options:
+            await self._thread.submit(lambda: check_options(self._shared, self._group_protocol))
 
     async def aclose(self) -> None:
         await self._connection.aclose()

@@ -270,6 +270,7 @@ def test_a_topic_with_more_partitions_is_a_new_one(tmp_path: Path, old: OldWorld
         (["--from", "embedded:missing", "--to", "kafka://localhost:1"], 2, "has no log"),
         (["--from", "nonsense", "--to", "kafka://localhost:1"], 2, "--from: 'nonsense' is neither"),
         (["--from", "memory:x", "--to", "kafka://localhost:1"], 2, "a log in memory is its process' own"),
+        (["--from", "kafka://127.0.0.1:1", "--to", "kafka://127.0.0.1:2"], 1, "no broker answered at 127.0.0.1:1"),
         (["--from", "kafka://h:1", "--to", "kafka://h:1", "--topic", "a="], 1, "it is NAME or NAME=NEWNAME"),
     ],
 )
