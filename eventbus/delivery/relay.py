@@ -93,13 +93,17 @@ class Relay:
         self._waiting_for: str | None = None
         self._stopping = False
         self._keeper = Wakeup()
+        self._looker = Wakeup()
         self._running = False
         self._ended = anyio.Event()
 
     def wake(self) -> None:
         """Rows were committed. To be called on the event loop's thread."""
+        # Whose rows they are, one cheap look says for all idle slots; those that work look for themselves.
+        self._looker.set()
         for slot in self._slots.values():
-            slot.woken.set()
+            if not slot.is_idle:
+                slot.woken.set()
 
     def status(self) -> RelayStatus:
         """What it is doing now."""
@@ -223,7 +227,7 @@ class Relay:
             self._keeper.set()
 
     async def _look(self, scope: anyio.CancelScope) -> None:
-        """Looks for rows of other processes, and does what is due now and then."""
+        """Looks which slots have rows, after a commit here or, of other processes, now and then; and what is due."""
         parts = self._parts
         next_figures = next_prune = 0.0
         while not scope.cancel_called:
@@ -244,7 +248,7 @@ class Relay:
                 pass
             except Exception:
                 _log.exception("relay: looking for rows failed, trying again")
-            await anyio.sleep(parts.poll_seconds)
+            await self._looker.wait(parts.poll_seconds)
 
     async def _measure(self) -> None:
         async with self._parts.database.reading() as connection:

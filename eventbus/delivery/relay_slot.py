@@ -9,7 +9,9 @@ One round    claim rows in order → publish them as one transaction of the log 
              their positions for receipts, in one transaction of the database that the lease's epoch fences
 Again        a relay that dies between the log's commit and the delete leaves the rows to the next one, which publishes
              them again under the same ids: consumers drop repeats by these
-Waking       by the relay: after each commit of this process, and when it has seen rows of another
+Waking       by the relay, when it has seen rows of this slot; while a round is under way, after each commit
+Pace         what was committed during a round waits as long again as the round has taken: the next one carries more of
+             it, and those who commit have the database for half of the time
 """
 
 import logging
@@ -39,6 +41,7 @@ _log = logging.getLogger("eventbus.delivery")
 BATCH_MAX = 1000
 _SUSPECTS_MAX = 50
 _RELEASE_SECONDS = 2
+_PACE_SECONDS_MAX = 0.025
 
 
 class RelaySlot:
@@ -106,6 +109,7 @@ class RelaySlot:
                 if not is_taken:
                     await self._take_over(producer)
                     is_taken = True
+                begun = time.monotonic()
                 more = await self._round(producer)
             except (DatabaseUnavailable, BrokerUnavailable) as error:
                 away = "database" if isinstance(error, DatabaseUnavailable) else "broker"
@@ -132,6 +136,8 @@ class RelaySlot:
                 continue
             pauses.reset()
             self._wait_for(None)
+            if not more and self.woken.is_set:
+                await anyio.sleep(min(time.monotonic() - begun, _PACE_SECONDS_MAX))
             if not more:
                 self.is_idle = True
                 await self.woken.wait()

@@ -15,6 +15,11 @@ class Wakeup:
         """Wakes the waiting task, or lets the next wait return at once."""
         self._event.set()
 
+    @property
+    def is_set(self) -> bool:
+        """Whether the next wait would return at once."""
+        return self._event.is_set()
+
     async def wait(self, seconds: float | None = None) -> bool:
         """Waits for a `set` since the last wait, *seconds* at most; False when the time was up."""
         with anyio.move_on_after(seconds):

@@ -4,11 +4,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database import Database, Outbox, OutboxRow, SlotLeases
 from eventbus.delivery import Relay
@@ -16,7 +18,7 @@ from eventbus.messages import Metadata
 from eventbus.store import Transactions
 from eventbus.testing.contracts.transactional_producer import committed
 from eventbus.transport import IncomingRecord, KafkaTransport
-from eventbus.transport.partitioning import SLOTS
+from eventbus.transport.partitioning import SLOTS, slot_of
 from tests.eventbus.delivery.service import Paid
 from tests.servers.logs import Log
 
@@ -122,6 +124,39 @@ async def test_a_commit_wakes_the_relay(transport: KafkaTransport, topic: str, d
         assert time.monotonic() - began < 8.0
     (record,) = await committed(transport, topic, 1)
     assert dict(record.headers)["ce_causationid"] == b"c-1"
+
+
+@on_sqlite
+async def test_a_commit_has_only_the_slot_of_its_key_read(
+    transport: KafkaTransport, topic: str, database: Database
+) -> None:
+    """The others stay idle, whatever the number of slots."""
+    claimed: list[int] = []
+
+    class Counted(Outbox):
+        async def claim(self, connection: AsyncConnection, slot: int, limit: int) -> list[OutboxRow]:
+            rows = await super().claim(connection, slot, limit)
+            claimed.append(slot)
+            return rows
+
+    subject = Relay(
+        database, Counted(), SlotLeases(), transport, "one", service=topic, lease_seconds=60.0, poll_seconds=60.0
+    )
+    async with relaying(subject):
+        await until(lambda: _all_have_looked(subject, claimed))
+        await asyncio.sleep(0.2)  # the last one's round has ended, too
+        claimed.clear()
+        only = replace(row(topic, 1, key="o-1"), slot=slot_of(b"o-1"))
+        await add(database, [only])
+        subject.wake()
+        await until(lambda: is_empty(database))
+        assert set(claimed) == {only.slot}
+    await committed(transport, topic, 1)
+
+
+async def _all_have_looked(subject: Relay, claimed: Sequence[int]) -> bool:
+    """Each slot is held, and has looked for rows once."""
+    return set(claimed) == set(range(SLOTS)) == set(subject.status().slots)
 
 
 @on_sqlite
