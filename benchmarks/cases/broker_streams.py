@@ -249,7 +249,7 @@ CASES: Final = (
         "Kafka's own ProducerPerformance, 1 KB records, acks=1",
         (_RATE,),
         "broker",
-        partial(_opened, partial(_tool, 1024, 100)),
+        partial(_opened, partial(_tool, 1024, 60)),
         warm_up=1,
     ),
 )
