@@ -4,28 +4,38 @@ What has been handled already: messages by consumer, and commands by an id of th
 Both are rows of the effect's own transaction, so an effect and the memory of it are there together or not at all.
 """
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert, Value
-from eventbus.database.dialects import as_list, insert_into
+from eventbus.database.dialects import insert_into, is_sqlite
 from eventbus.database.direct import Direct, PostgresqlDriver
-from eventbus.database.driver_statement import DriverStatement
+from eventbus.database.sqlite_engine import run_on_sqlite
 from eventbus.database.tables import commands
+from eventbus.database.times import time_to_text
 
-_ADMIT: Final = DriverStatement(
+# Nearly always nothing is repeated, so the repeats are what is asked for: a row for each id that is new costs more than
+# the insert does, on SQLite another turn at the interpreter besides.
+_REPEATED_ON_SQLITE: Final = (
+    "SELECT message_id FROM eventbus_inbox WHERE consumer = ? AND message_id IN (SELECT value FROM json_each(?))"
+)
+_RECORD_ON_SQLITE: Final = (
     # WHERE true: without it SQLite reads ON as the beginning of a join.
-    sqlite="INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
-    "SELECT ?, value, ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING RETURNING message_id",
+    "INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+    "SELECT ?, value, ? FROM json_each(?) WHERE true ON CONFLICT DO NOTHING"
+)
+_RECORD_ON_POSTGRESQL: Final = (
     # In one order, so that two transactions that admit the same ids wait for each other and never deadlock.
-    postgresql="INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
+    "WITH new AS (INSERT INTO eventbus_inbox (consumer, message_id, handled_at) "
     "SELECT $1::text, id, $2::timestamptz FROM unnest($3::text[]) AS id ORDER BY id "
-    "ON CONFLICT DO NOTHING RETURNING message_id",
+    "ON CONFLICT DO NOTHING RETURNING message_id) "
+    "SELECT id FROM unnest($3::text[]) AS id EXCEPT SELECT message_id FROM new"
 )
 
 INSERT_COMMANDS: Final = BatchInsert(commands, "command_id", "receipt", "recorded_at")
@@ -43,13 +53,25 @@ class Inbox:
 
     async def admit(self, connection: AsyncConnection, consumer: str, message_ids: Sequence[str]) -> set[str]:
         """
-        Those of *message_ids* that *consumer* has not handled yet, recorded now, with one statement. An id that another
+        Those of *message_ids* that *consumer* has not handled yet, recorded now. An id that another
         open transaction has just recorded is waited for: handled if that one commits, new if it rolls back.
         """
         if not message_ids:
             return set()
-        rows = await _ADMIT.execute(connection, consumer, datetime.now(UTC), as_list(connection, message_ids))
-        return {cast("str", row[0]) for row in rows.all()}
+        now = datetime.now(UTC)
+        if is_sqlite(connection):
+            given = json.dumps(list(message_ids))
+
+            def record(database: sqlite3.Connection) -> list[tuple[str]]:
+                repeated: list[tuple[str]] = database.execute(_REPEATED_ON_SQLITE, (consumer, given)).fetchall()
+                database.execute(_RECORD_ON_SQLITE, (consumer, time_to_text(now), given)).close()
+                return repeated
+
+            repeated: Iterable[Sequence[object]] = await run_on_sqlite(connection, record)
+        else:
+            rows = await connection.exec_driver_sql(_RECORD_ON_POSTGRESQL, (consumer, now, list(message_ids)))
+            repeated = rows.all()
+        return set(message_ids).difference(row[0] for row in repeated)
 
 
 class CommandInbox:
