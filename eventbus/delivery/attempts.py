@@ -78,7 +78,7 @@ class Attempts:
         waiting: ParkedEvent | None = None
         async with fence.transaction(self._transactions, next_offset) as transaction:
             connection = transaction.connection
-            is_new = await self._admit(connection, call)
+            is_new = await self._admit(connection, work, call)
             if is_new:
                 waiting = await self._parked(connection, fence, work, call)
                 if waiting is not None:
@@ -101,8 +101,8 @@ class Attempts:
         parks = is_delayed = False
         async with fence.transaction(self._transactions, next_offset) as transaction:
             # With a row in the inbox a repeat of the message is dropped, and not tried all over again.
-            if await self._admit(transaction.connection, call):
-                retry = Retry(work.record, call.handler.name, attempts, 0, call.inbox_id or "")
+            if await self._admit(transaction.connection, work, call):
+                retry = Retry(work.record, call.handler.name, attempts, 0, work.inbox_id(call))
                 is_delayed = await self._giving_up.delay(transaction, retry, call.handler)
                 if not is_delayed:
                     parks = await self._giving_up.keep(transaction, letter, call.handler)
@@ -114,9 +114,8 @@ class Attempts:
         else:
             self._outcomes.dead(work.record, error, call.handler.name, attempts, parks=parks)
 
-    async def _admit(self, connection: AsyncConnection, call: Call) -> bool:
-        ids = [] if call.inbox_id is None else [call.inbox_id]
-        return not ids or bool(await self._inbox.admit(connection, self._service, ids))
+    async def _admit(self, connection: AsyncConnection, work: Incoming, call: Call) -> bool:
+        return bool(await self._inbox.admit(connection, self._service, [work.inbox_id(call)]))
 
     async def _parked(
         self, connection: AsyncConnection, fence: Fence, work: Incoming, call: Call

@@ -16,16 +16,17 @@ from eventbus.serialization.types import MessageTypes
 from eventbus.transport.port import IncomingRecord
 
 
-@dataclass(slots=True)
-class Call:
+class Call(NamedTuple):
     """
-    One handler that a record is for, and the inbox's name for the two together: None when the record has no id.
+    One handler that records of a type are for.
 
-    Not frozen, as each record has one and a frozen one costs four times as much; nobody changes it.
+    name     the handler's
+    suffix   what it adds to a message's name in the inbox
     """
 
     invocation: Invocation
-    inbox_id: str | None
+    name: str
+    suffix: str
 
     @property
     def handler(self) -> HandlerDefinition:
@@ -34,12 +35,20 @@ class Call:
 
 @dataclass(slots=True)
 class Incoming:
-    """A record of an event that some handler takes. Not frozen, as a Call."""
+    """
+    A record of an event that some handler takes, and its message's name in the inbox. Not frozen, as each record has
+    one and a frozen one costs four times as much; nobody changes it.
+    """
 
     record: IncomingRecord
     envelope: Envelope
     event: Event
     calls: Sequence[Call]
+    message: str
+
+    def inbox_id(self, call: Call) -> str:
+        """What the inbox knows the message by, once the handler has had it."""
+        return self.message + call.suffix
 
     def metadata(self, attempt: int) -> Metadata:
         """What its handlers may ask for."""
@@ -49,11 +58,21 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A record that is not what its headers say; *calls*: the handlers of the type that it says to be, if it does."""
+    """
+    A record that is not what its headers say.
+
+    calls     the handlers of the type that it says to be, if it does
+    message   its name in the inbox; None when its id cannot be read
+    """
 
     record: IncomingRecord
     error: UndecodableMessage
     calls: Sequence[Call] = ()
+    message: str | None = None
+
+    def inbox_id(self, call: Call) -> str | None:
+        """As an Incoming has it; None: the inbox cannot remember it."""
+        return None if self.message is None else self.message + call.suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +87,13 @@ Work = Incoming | Undecodable
 """What a record is to the handlers that read it."""
 
 
-class _Route(NamedTuple):
-    """One handler of a type; *suffix*: what it adds to a message in the inbox."""
-
-    invocation: Invocation
-    name: str
-    suffix: str
-
-
 class Sorting:
     """The handlers of one application by event, and how records find them."""
 
     def __init__(self, handlers: Mapping[type[Event], Sequence[Invocation]], types: MessageTypes) -> None:
         self._types = types
-        self._routes = {
-            name.encode(): tuple(_Route(one, one.definition.name, f"#{one.definition.name}") for one in calls)
+        self._calls = {
+            name.encode(): tuple(Call(one, one.definition.name, f"#{one.definition.name}") for one in calls)
             for event, calls in handlers.items()
             if calls
             for name in event.event_names()
@@ -92,8 +103,8 @@ class Sorting:
         """*first_offsets*: where the parts of those handlers begin that do not begin at the log's start."""
         headers = dict(record.headers)
         kind = headers.get("ce_type")
-        routes = self._routes.get(kind) if kind else ()
-        if routes is None:
+        calls = self._calls.get(kind) if kind else ()
+        if calls is None:
             name = (kind or b"").decode(errors="replace")
             return Unhandled(record, None if name in self._types else name)
         try:
@@ -106,30 +117,30 @@ class Sorting:
                 raise UndecodableMessage("the header ce_id or ce_source has a NUL in it, which no database can keep")
             event = self._types.decode_as(envelope.type, envelope.version, record.value)
         except UndecodableMessage as error:
-            calls = _calls(routes, record, first_offsets, _message(headers))
-            return Undecodable(record, error, calls) if calls or not routes else Unhandled(record, None)
+            wanted = _wanted(calls, record, first_offsets)
+            if calls and not wanted:
+                return Unhandled(record, None)
+            return Undecodable(record, error, wanted, _message(headers))
         if event is None:
             return Unhandled(record, envelope.type)
-        return Incoming(record, envelope, event, _calls(routes, record, first_offsets, message))
+        return Incoming(record, envelope, event, _wanted(calls, record, first_offsets), message)
 
     def for_handler(self, record: IncomingRecord, handler: str) -> "tuple[Incoming, Call] | Undecodable | Unhandled":
         """The record as that one handler reads it, wherever its part of the log begins."""
         found = self.sort(record, {})
         if not isinstance(found, Incoming):
             return found
-        call = next((call for call in found.calls if call.handler.name == handler), None)
+        call = next((call for call in found.calls if call.name == handler), None)
         return Unhandled(record, found.envelope.type) if call is None else (found, call)
 
 
-def _calls(
-    routes: Sequence[_Route], record: IncomingRecord, first_offsets: Mapping[str, int], message: str | None
-) -> list[Call]:
+def _wanted(calls: Sequence[Call], record: IncomingRecord, first_offsets: Mapping[str, int]) -> Sequence[Call]:
+    """Those whose part of the log the record is in: all of them as a rule, which needs no list of its own."""
     offset = record.offset
-    return [
-        Call(invocation, None if message is None else message + suffix)
-        for invocation, name, suffix in routes
-        if first_offsets.get(name, 0) <= offset
-    ]
+    for call in calls:
+        if first_offsets.get(call.name, 0) > offset:
+            return [one for one in calls if first_offsets.get(one.name, 0) <= offset]
+    return calls
 
 
 def _message(headers: Mapping[str, bytes | None]) -> str | None:

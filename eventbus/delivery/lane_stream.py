@@ -21,7 +21,7 @@ from anyio.abc import TaskGroup
 
 from eventbus.delivery.batch import Batches
 from eventbus.delivery.event_claim import NOT_FAILURES, EventClaim, LaneFence
-from eventbus.delivery.incoming import Undecodable, Work
+from eventbus.delivery.incoming import Work
 from eventbus.delivery.lanes import Lanes
 from eventbus.delivery.subscription import Feed
 from eventbus.store import Transactions
@@ -171,6 +171,6 @@ class LaneStream:
 
 def _width(work: Work) -> int:
     """Among how many lanes the work may be; 0: it has to be alone."""
-    if not work.calls or (isinstance(work, Undecodable) and any(call.inbox_id is None for call in work.calls)):
+    if not work.calls or work.message is None:
         return 0
     return min(call.handler.options.concurrency for call in work.calls)

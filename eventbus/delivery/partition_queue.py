@@ -67,7 +67,8 @@ class PartitionQueue:
 
     def done(self) -> None:
         """Drops what the claim has moved past."""
-        done = self.claim.next_offset
-        while self.waiting and self.waiting[0].offset < done:
-            self.waiting.popleft()
-            self.taken = max(0, self.taken - 1)
+        done, waiting, dropped = self.claim.next_offset, self.waiting, 0
+        while waiting and waiting[0].offset < done:
+            waiting.popleft()
+            dropped += 1
+        self.taken = max(0, self.taken - dropped)

@@ -71,7 +71,7 @@ class Slices:
 
     async def _handle(self, fence: Fence, works: Sequence[Work], transaction: Transaction, told: _Told) -> None:
         connection = transaction.connection
-        ids = [call.inbox_id for work in works for call in work.calls if call.inbox_id is not None]
+        ids = [work.message + call.suffix for work in works if work.message is not None for call in work.calls]
         admitted = await self._inbox.admit(connection, self._service, ids)
         parked = await parked_among(self._parking, connection, fence, works)
         begun = time.monotonic()
@@ -79,20 +79,19 @@ class Slices:
             if isinstance(work, Undecodable) and not work.calls:
                 await self._bury(transaction, work, None, told)
             for call in work.calls:
-                if call.inbox_id is not None:
-                    if call.inbox_id not in admitted:
+                inbox_id = work.inbox_id(call)
+                if inbox_id is not None:
+                    if inbox_id not in admitted:
                         told.repeated += 1
                         continue
                     # The same message may be in the batch twice.
-                    admitted.remove(call.inbox_id)
+                    admitted.remove(inbox_id)
                 key = work.record.key
-                if key is not None and (call.handler.name, key) in parked:
-                    told.waiting.append(
-                        parked_event(self._service, work.record, key, call.handler.name, transaction.now())
-                    )
+                if parked and key is not None and (call.name, key) in parked:
+                    told.waiting.append(parked_event(self._service, work.record, key, call.name, transaction.now()))
                 elif isinstance(work, Undecodable):
                     if await self._bury(transaction, work, call, told) and key is not None:
-                        parked.add((call.handler.name, key))
+                        parked.add((call.name, key))
                 else:
                     try:
                         await handle(transaction, work, call)

@@ -7,7 +7,7 @@ Rows      the sum of the rows' BLAKE2b (16 bytes), modulo 2^128: the two databas
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import blake2b
@@ -20,7 +20,7 @@ _MODULUS: Final = 1 << (8 * _BYTES)
 _RECORD: Final = Struct(">qiii")
 _HEADER: Final = Struct(">ii")
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers = Collection[tuple[str, bytes | None]]
 
 
 class RecordChecksum:

@@ -6,7 +6,7 @@ knows messages, handlers or databases. The promises stand at the methods; `event
 every implementation to them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -43,7 +43,8 @@ class IncomingRecord:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Collection[tuple[str, bytes | None]]
+    """In their order; a name may be there twice."""
     timestamp_ms: int
 
 

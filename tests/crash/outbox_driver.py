@@ -81,10 +81,14 @@ class Ledger:
 
     @contextmanager
     def member(
-        self, holder: str | None = None, plan: KillPlan | None = None, breaks: Sequence[str] = ()
+        self,
+        holder: str | None = None,
+        plan: KillPlan | None = None,
+        breaks: Sequence[str] = (),
+        lease_seconds: float = LEASE_SECONDS,
     ) -> "Generator[Member]":
         """A process, ended with the block, however it stands then."""
-        member = Member(self, holder or self.new_holder(), plan, breaks)
+        member = Member(self, holder or self.new_holder(), plan, breaks, lease_seconds)
         try:
             yield member
         finally:
@@ -139,12 +143,14 @@ class Ledger:
 class Member:
     """One process: writers and a relay."""
 
-    def __init__(self, ledger: Ledger, holder: str, plan: KillPlan | None, breaks: Sequence[str]) -> None:
+    def __init__(
+        self, ledger: Ledger, holder: str, plan: KillPlan | None, breaks: Sequence[str], lease_seconds: float
+    ) -> None:
         self.holder = holder
         self._ledger = ledger
         self._plan = plan
         settings = OutboxSettings(
-            ledger.bootstrap, ledger.database_url, ledger.topic, ledger.directory / "service.log", LEASE_SECONDS
+            ledger.bootstrap, ledger.database_url, ledger.topic, ledger.directory / "service.log", lease_seconds
         )
         self._pipe, theirs = forks.Pipe()
         self._process = forks.Process(target=main, args=(settings, holder, plan, list(breaks), theirs), daemon=True)

@@ -1,6 +1,6 @@
 """From librdkafka's messages to batches by partition, with the position behind each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from confluent_kafka import KafkaError, Message
@@ -37,7 +37,7 @@ def split(messages: Sequence[Message]) -> tuple[list[PartitionBatch], list[tuple
             offset,
             message.key(),
             message.value(),
-            cast("Sequence[tuple[str, bytes | None]]", message.headers() or ()),
+            _kept(cast("Sequence[tuple[str, bytes | None]]", message.headers() or ())),
             message.timestamp()[1],
         )
         found = records.get(partition)
@@ -50,3 +50,13 @@ def split(messages: Sequence[Message]) -> tuple[list[PartitionBatch], list[tuple
         for partition, position in positions.items()
     ]
     return batches, errors
+
+
+def _kept(headers: Sequence[tuple[str, bytes | None]]) -> Collection[tuple[str, bytes | None]]:
+    """
+    The same headers, as what waits for handlers is to have them. The garbage collector looks at a tuple for each, and
+    not into a map of texts to bytes: of 40,000 records with eleven headers it had to walk through half a million.
+    """
+    found = dict(headers)
+    # A name that is there twice keeps its list.
+    return found.items() if len(found) == len(headers) else headers
