@@ -33,7 +33,7 @@ from benchmarks.databases import bench_database
 from benchmarks.rate import Rate, median
 from eventbus.database import Database, Migrations
 from eventbus.delivery import Consumer
-from eventbus.delivery.event_delivery import EventDelivery
+from eventbus.delivery.event_delivery import EVENTS_AHEAD_RECORDS, EventDelivery
 from eventbus.embedded import joined
 from eventbus.handlers import Invocation, handles
 from eventbus.handlers.faults import Faults
@@ -144,7 +144,8 @@ def _delivery(database: Database, service: str, handler: Callable[..., object]) 
 async def _consume(
     transport: KafkaTransport, delivery: EventDelivery, seen: Callable[[], Awaitable[int]], events: int
 ) -> Rate:
-    consumer = Consumer(transport, delivery)
+    # As an application makes it.
+    consumer = Consumer(transport, delivery, batch_size=delivery.batch_size, waiting_max=EVENTS_AHEAD_RECORDS)
     async with anyio.create_task_group() as tasks:
         await tasks.start(consumer.run)
         while not (first := await seen()):  # noqa: ASYNC110 (the consumer has no event for what is measured here)

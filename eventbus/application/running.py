@@ -35,6 +35,7 @@ from eventbus.delivery import (
     retry_topic,
     say_order_is_given_up,
 )
+from eventbus.delivery.event_delivery import EVENTS_AHEAD_RECORDS
 from eventbus.errors import DatabaseUnavailable, SchemaOutdated
 from eventbus.handlers import HandlerDefinition
 from eventbus.observability import EVENTS_HANDLED, Count, Counters
@@ -228,7 +229,16 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
         )
         streamed = delivery if delivery.lanes > 1 else None
         fenced = partial(fenced_claims, definition.database)
-        consumers.append(make(delivery, streamed=streamed, fenced=fenced, claimed=delivery.claimed))
+        consumers.append(
+            make(
+                delivery,
+                streamed=streamed,
+                fenced=fenced,
+                claimed=delivery.claimed,
+                batch_size=delivery.batch_size,
+                waiting_max=EVENTS_AHEAD_RECORDS,
+            )
+        )
         consumers += [
             make(
                 RetryDelivery(

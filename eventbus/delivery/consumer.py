@@ -30,6 +30,7 @@ from eventbus.delivery.consumer_status import Condition, ConsumerStatus, Partiti
 from eventbus.delivery.in_flight import InFlight
 from eventbus.delivery.partition_queue import PartitionQueue
 from eventbus.delivery.queue_feed import QueueFeed
+from eventbus.delivery.read_ahead import READ_AHEAD_BYTES, READ_AHEAD_RECORDS, ReadAhead
 from eventbus.delivery.subscription import C, Claim, Streamed, Subscription
 from eventbus.delivery.wakeup import Wakeup
 from eventbus.delivery.watch import WATCH_SECONDS, Watch
@@ -51,9 +52,11 @@ class Consumer:
     streamed          given: partitions are handed to its `stream`, and not batch by batch to the subscription's `apply`
     fenced            given: says which of its claims others have taken over, or moved
     claimed           called after each assignment whose partitions have all been claimed
-    batch_max         records of one transaction at most
+    batch_max         records that `apply` is given at once at most
+    batch_size        given: asked before each batch how many they are to be instead
     partitions_max    partitions that are worked on at the same time
     waiting_max       records that are read ahead at most, in all queues
+    waiting_bytes_max their bytes at most
     shutdown_seconds  how long `stop` and a rebalance wait for batches in flight before they are abandoned
     """
 
@@ -67,8 +70,10 @@ class Consumer:
         instance_id: str | None = None,
         claimed: Callable[[], None] | None = None,
         batch_max: int = 500,
+        batch_size: Callable[[], int] | None = None,
         partitions_max: int = 4,
-        waiting_max: int = 4000,
+        waiting_max: int = READ_AHEAD_RECORDS,
+        waiting_bytes_max: int = READ_AHEAD_BYTES,
         shutdown_seconds: float = 10.0,
     ) -> None:
         self._transport = transport
@@ -84,9 +89,9 @@ class Consumer:
         )
         self._instance_id = instance_id
         self._claimed = claimed
-        self._batch_max = batch_max
+        self._batch_size = batch_size or (lambda: batch_max)
         self._partitions_max = partitions_max
-        self._waiting_max = waiting_max
+        self._read_ahead = ReadAhead(waiting_max, waiting_bytes_max)
         self._member: RecordConsumer | None = None
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._queues: dict[TopicPartition, PartitionQueue] = {}
@@ -166,8 +171,7 @@ class Consumer:
                 return
 
     def _is_full(self) -> bool:
-        waiting = sum(len(queue.waiting) for queue in self._queues.values())
-        return waiting >= self._waiting_max and not self._stopping
+        return not self._stopping and self._read_ahead.is_full(self._queues.values())
 
     def _sort(self, found: Round) -> None:
         if found.assigned is not None:
@@ -245,7 +249,7 @@ class Consumer:
 
     async def _apply_batch(self, queue: PartitionQueue) -> int:
         """How many records there were."""
-        records, next_offset = queue.take(self._batch_max)
+        records, next_offset = queue.take(self._batch_size())
         consumed(queue.partition.topic, self._subscription.group_id, len(records))
 
         async def apply() -> None:
@@ -264,9 +268,8 @@ class Consumer:
         records = 0
 
         def goes_on() -> bool:
-            return (
-                time.monotonic() < turn_ends or self._in_flight.count < self._partitions_max or not self._others_wait()
-            )
+            is_room = self._in_flight.count < self._partitions_max
+            return time.monotonic() < turn_ends or is_room or not any(one.is_ready() for one in self._queues.values())
 
         def progress() -> None:
             member.commit({queue.partition: queue.claim.next_offset})
@@ -288,9 +291,6 @@ class Consumer:
 
         await self._apply(queue, stream)
         return records
-
-    def _others_wait(self) -> bool:
-        return any(queue.is_ready() for queue in self._queues.values())
 
     def _is_ours(self, queue: PartitionQueue) -> bool:
         return not self._stopping and queue.reading is not None and self._queues.get(queue.partition) is queue

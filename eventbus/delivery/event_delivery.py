@@ -40,6 +40,11 @@ _log = logging.getLogger("eventbus.delivery")
 
 _GENERATION = 0
 
+_BATCH_MIN: Final = 500
+_BATCH_MAX: Final = 2000
+EVENTS_AHEAD_RECORDS: Final = 16_000
+"""For its consumer: of twelve partitions (the default) more than a thousand each, which makes a batch worth having."""
+
 
 class EventDelivery:
     """
@@ -90,6 +95,13 @@ class EventDelivery:
     @property
     def topics(self) -> Sequence[str]:
         return self._topics
+
+    def batch_size(self) -> int:
+        """
+        How many records are worth having at once: more where handlers are quick, as each transaction costs a
+        millisecond; not so many that a stop would have to abandon the batch of slow ones.
+        """
+        return max(_BATCH_MIN, min(self._batches.size, _BATCH_MAX))
 
     async def claim(self, log: LogPartition, start: int, end: int) -> EventClaim:
         async with self._database.transaction() as connection:

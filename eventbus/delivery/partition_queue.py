@@ -1,7 +1,7 @@
 """One partition that a consumer has claimed: what waits to be applied, and what is being applied."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -26,6 +26,10 @@ class PartitionQueue:
     in_flight: anyio.CancelScope | None = None
     taken: int = 0
     """How many of those that wait a stream has in its lanes."""
+    waiting_bytes: int = 0
+    """Keys, values and headers of what waits; of a batch as long as any of its records does."""
+    batches: deque[tuple[int, int]] = field(default_factory=deque[tuple[int, int]])
+    """The position behind each batch that was read, and its bytes."""
     more: Wakeup = field(default_factory=Wakeup)
     """Set when a stream should look again."""
 
@@ -34,13 +38,18 @@ class PartitionQueue:
         done = self.claim.next_offset
         self.waiting.extend(record for record in batch.records if record.offset >= done)
         self.position = max(self.position, batch.next_offset)
+        if batch.records and batch.records[-1].offset >= done:
+            size = _size(batch.records)
+            self.batches.append((batch.records[-1].offset + 1, size))
+            self.waiting_bytes += size
         self.more.set()
 
     def doubt(self) -> None:
         """Nothing that has been read so far is applied any more."""
         self.reading = None
         self.waiting.clear()
-        self.taken = self.position = 0
+        self.batches.clear()
+        self.taken = self.position = self.waiting_bytes = 0
         self.more.set()
 
     def is_ready(self) -> bool:
@@ -72,3 +81,14 @@ class PartitionQueue:
             waiting.popleft()
             dropped += 1
         self.taken = max(0, self.taken - dropped)
+        while self.batches and self.batches[0][0] <= done:
+            self.waiting_bytes -= self.batches.popleft()[1]
+
+
+def _size(records: Iterable[IncomingRecord]) -> int:
+    size = 0
+    for record in records:
+        size += len(record.key or b"") + len(record.value or b"")
+        for name, value in record.headers:
+            size += len(name) + len(value or b"")
+    return size

@@ -329,10 +329,11 @@ async def test_stopping_abandons_a_plain_function_that_hangs(
         await until(lambda: effects_are(database, 1))
 
 
+@pytest.mark.parametrize("bound", [{"waiting_max": 100}, {"waiting_bytes_max": 10_000}], ids=["records", "bytes"])
 async def test_slow_handlers_keep_memory_and_membership(
-    transport: KafkaTransport, topic: str, database: Database, service: str
+    transport: KafkaTransport, topic: str, database: Database, service: str, bound: dict[str, int]
 ) -> None:
-    """What is read ahead stays bounded while the consumer attends to its group."""
+    """What is read ahead stays bounded, by count and by bytes, while the consumer attends to its group."""
 
     @handles(Paid)
     async def slow(event: Paid, work: UnitOfWork) -> None:
@@ -340,8 +341,13 @@ async def test_slow_handlers_keep_memory_and_membership(
         await take_effect(work, event.number)
 
     await pay(transport, topic, range(5000))
+    subject = delivery(database, slow, service=service, topic=topic)
     consumer = Consumer(
-        transport, delivery(database, slow, service=service, topic=topic), waiting_max=100, batch_max=20
+        transport,
+        subject,
+        batch_max=20,
+        waiting_max=bound.get("waiting_max", 4000),
+        waiting_bytes_max=bound.get("waiting_bytes_max", 1 << 24),
     )
     async with consuming(consumer):
         await until(lambda: effects_are(database, 60))

@@ -3,7 +3,8 @@ from dataclasses import dataclass
 from eventbus.database import LogPartition
 from eventbus.delivery.backoff import Backoff
 from eventbus.delivery.partition_queue import PartitionQueue
-from eventbus.transport import PartitionBatch, TopicPartition
+from eventbus.delivery.read_ahead import ReadAhead
+from eventbus.transport import IncomingRecord, PartitionBatch, TopicPartition
 from tests.eventbus.delivery.service import place, records
 
 
@@ -54,6 +55,39 @@ def test_a_queue_that_comes_into_doubt_before_its_batch_begins_does_not_take_the
     subject.doubt()
     assert subject.take(10) == ([], 130)
     assert subject.take_more(10) == ([], 130)
+
+
+def test_what_waits_is_counted_in_bytes_until_it_is_done() -> None:
+    """Headers too, which a stranger may have filled; a batch counts until the last of its records is done."""
+    subject = queue()
+    first, second = records(range(5)), records(range(3), start=5)
+    large = IncomingRecord("payments", 0, 8, b"key", None, [("trace", bytes(5000)), ("none", None)], 0)
+    subject.add(PartitionBatch("payments", 0, first, 5))
+    subject.add(PartitionBatch("payments", 0, [*second, large], 9))
+    everything = subject.waiting_bytes
+    assert everything > 5000
+    subject.claim = Claimed(place(), 4)
+    subject.done()
+    assert subject.waiting_bytes == everything
+    subject.claim = Claimed(place(), 5)
+    subject.done()
+    assert 5000 < subject.waiting_bytes < everything
+    assert ReadAhead(records_max=100, bytes_max=5000).is_full([subject])
+    assert not ReadAhead(records_max=100, bytes_max=50_000).is_full([subject])
+    assert ReadAhead(records_max=4, bytes_max=50_000).is_full([subject])
+    subject.claim = Claimed(place(), 9)
+    subject.done()
+    assert subject.waiting_bytes == 0
+
+
+def test_what_was_handled_already_keeps_nothing_from_being_read() -> None:
+    """A broker's answer from before the checkpoint is not counted, as nothing would ever take it off again."""
+    subject = queue(next_offset=5)
+    subject.add(PartitionBatch("payments", 0, records(range(5)), 5))
+    assert subject.waiting_bytes == 0
+    subject.add(PartitionBatch("payments", 0, records(range(1), start=5), 6))
+    subject.doubt()
+    assert subject.waiting_bytes == 0
 
 
 def test_waits_double_up_to_the_longest_and_begin_again() -> None:
