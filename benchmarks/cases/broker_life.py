@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks import numbered
 from benchmarks.broker_cold_reads import fill
 from benchmarks.case import Case, Contestant, Doing, Figures, Measure, Mode, Target, Unsound
+from benchmarks.numbered import Options
 from benchmarks.room import HEAP, KAFKA_PROPERTIES, Room, Server, start_kfake
 from tests.interop.toolchain import kafka_jars
 from tests.servers.broker_process import BrokerProcess, running_broker
@@ -171,7 +172,7 @@ def _rebalance(room: Room, server: Server) -> Figures:
     """A second member joins: from its subscription to the moment when each of the two has half of the partitions."""
     with numbered.topic(server.address, _PARTITIONS) as name:
         group = f"bench-{uuid4().hex[:8]}"
-        options = {"group.id": group, "heartbeat.interval.ms": 200, "session.timeout.ms": 6_000}
+        options: Options = {"group.id": group, "heartbeat.interval.ms": 200, "session.timeout.ms": 6_000}
         members = [numbered.consumer_of(server.address, options) for _ in range(2)]
         stop = threading.Event()
         held = [0, 0]

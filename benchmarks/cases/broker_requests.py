@@ -175,16 +175,16 @@ def _connections(room: Room, server: Server) -> Figures:
                 if not ready:
                     raise Unsound(f"{connections} connections: of {count} requests {answered} were answered")
                 for key, _ in ready:
-                    each = key.fileobj
-                    assert isinstance(each, socket.socket)
-                    key.data.extend(each.recv(4096))
+                    answering = key.fileobj
+                    assert isinstance(answering, socket.socket)
+                    key.data.extend(answering.recv(4096))
                     if len(key.data) < _SIZE.size or len(key.data) < _SIZE.size + _SIZE.unpack_from(key.data)[0]:
                         continue
                     key.data.clear()
                     answered += 1
                     following = next(frames, None)
                     if following is not None:
-                        each.sendall(following)
+                        answering.sendall(following)
             figures[f"rate@{connections}"] = count / (time.perf_counter() - begun)
             written = _records(server, name)
             if written != count:

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from benchmarks import numbered
 from benchmarks.case import Case, Contestant, Doing, Figures, Measure, Mode, Target, Unsound
 from benchmarks.numbered import Options, Used
 from benchmarks.room import Room, Server
+from broker.cli.cluster import LATEST
 from tests.interop.toolchain import kafka_jars
 
 _RATE: Final = Measure("rate", "MB/s", more_is_better=True)
@@ -47,7 +48,7 @@ def _produce(size: int, megabytes: int, options: Options, room: Room, server: Se
 def _produce_case(
     name: str, title: str, size: int, options: Options, *, megabytes: int = 60, target: float | None = None
 ) -> Case:
-    targets = () if target is None else (Target("rate", "broker", "Apache Kafka", target),)
+    targets: tuple[Target, ...] = () if target is None else (Target("rate", "broker", "Apache Kafka", target),)
     if name == "1kb-acks1":
         targets += (
             Target("server CPU", "broker", "Apache Kafka", 0.25, at_least=False),
@@ -165,7 +166,7 @@ def _over_partitions(room: Room, server: Server, names: Mapping[int, str]) -> Fi
 def _ends(server: Server, name: str, partitions: int) -> int:
     """The sum of the ends. A broker that has just been told of a topic may not lead it yet: it is asked again."""
     admin = AdminClient({"bootstrap.servers": server.address, "log_level": 0})
-    asked = {TopicPartition(name, number): OffsetSpec.latest() for number in range(partitions)}
+    asked = {TopicPartition(name, number): LATEST for number in range(partitions)}
     end = time.monotonic() + 20
     while True:
         try:

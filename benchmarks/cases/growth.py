@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -95,7 +95,9 @@ def _both(work: "partial[Figures]", room: Room) -> Iterator[Sequence[Contestant]
 
 
 @contextmanager
-def _own(module: str, variants: Sequence[tuple[str, dict[str, object]]], room: Room) -> Iterator[Sequence[Contestant]]:
+def _own(
+    module: str, variants: Sequence[tuple[str, Mapping[str, object]]], room: Room
+) -> Iterator[Sequence[Contestant]]:
     with programs() as found:
         for label, settings in variants:
             kind = str(settings.get("kind", "sqlite"))

@@ -187,7 +187,7 @@ async def _parked(given: Mapping[str, Any], answers: answering.Answers) -> None:
                 await parking.add(
                     connection,
                     [
-                        ParkedEvent(keys[n % len(keys)], 0, n, str(uuid4()), "Paid", b"{}", [], 0, now)
+                        ParkedEvent(keys[n % len(keys)], 0, n, str(uuid4()), "Paid", b"{}", (), 0, now)
                         for n in range(first, min(count, first + 1_000))
                     ],
                 )

@@ -81,7 +81,8 @@ async def main(answers: answering.Answers) -> None:
         bare = Producer({"bootstrap.servers": given["address"], "linger.ms": 5, "partitioner": "murmur2_random"})
         for number in range(events):
             event = _event(number)
-            bare.produce(topic, encode(event), event.order_id, headers=_headers(event))
+            headers: list[tuple[str, str | bytes | None]] = [*_headers(event)]
+            bare.produce(topic, encode(event), event.order_id, headers=headers)
             if number % _AT_ONCE == 0:
                 bare.poll(0)
         if bare.flush(60):

@@ -77,10 +77,16 @@ def load(file: Path = FILE) -> Measured:
 
     return Measured(
         Costs(
-            *(cost(name) for name in ("command", "transaction", "relay", "handling", "view", "decoding", "rebuild")),
-            figure("sync_us"),
-            figure("log_transaction_us"),
-            figure("cluster_factor"),
+            command=cost("command"),
+            transaction=cost("transaction"),
+            relay=cost("relay"),
+            handling=cost("handling"),
+            view=cost("view"),
+            decoding=cost("decoding"),
+            rebuild=cost("rebuild"),
+            sync_us=figure("sync_us"),
+            log_transaction_us=figure("log_transaction_us"),
+            cluster_factor=figure("cluster_factor"),
         ),
         str(found["source"]),
         figure("rebuild_rate"),

@@ -24,7 +24,7 @@ from uuid import uuid4
 
 import anyio
 import asyncpg
-import psutil
+import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 from confluent_kafka import Producer
 
 from benchmarks import delivery, event_store, numbered, projections, relay
@@ -258,7 +258,7 @@ def _cpu_of_all(process: psutil.Process) -> float:
         except psutil.NoSuchProcess:
             continue
         total += used.user + used.system
-    return total
+    return float(total)
 
 
 def main() -> None:
