@@ -5,8 +5,8 @@ Rounds      `receive` lets the thread poll until there is something, drains what
 Where from  an assignment starts empty: the partitions are handed out as news, and reading begins when `read_from`
             says where. So neither the group's offsets nor a reset rule decide anything
 Sharing     partitions come and go one by one (cooperative): those that stay are read on during a rebalance
-Requests    `read_from` and `commit` are noted on the loop and done by the thread before its next poll: every batch
-            bears the number of the request that began it
+Requests    `read_from` and `commit` are noted on the loop and done by the thread: `read_from` before its next poll, and
+            every batch bears the number of the request that began it; commits of a second together
 Giving up   the revocation callback waits in the thread, for a bounded time, until the loop has finished with the
             partitions. Their effects are fenced in the database, so going on without is safe, only wasteful
 """
@@ -37,6 +37,8 @@ RECORDS_MAX = 1000
 _WAIT_SECONDS = 0.1
 _WAIT_FOR_REQUESTS_SECONDS = 0.02
 _GROUP_ONLY_SECONDS = 1.0
+# Only consoles and monitors read them: on a cluster each commit is a write to three disks.
+_COMMIT_SECONDS = 1.0
 _GIVE_UP_SECONDS = 20.0
 _FATAL = frozenset(
     {
@@ -102,6 +104,7 @@ class KafkaConsumer:
         self._paused = False
         self._doubtful = False
         self._reopen_at = 0.0
+        self._commit_at = 0.0
         self._reopen_pause = 0.0
 
     async def receive(self, *, records: bool = True) -> Round:
@@ -204,7 +207,9 @@ class KafkaConsumer:
     def _do_requests(self, consumer: Consumer) -> None:
         while self._read_from and self._begin(consumer, *self._read_from[0]):
             self._read_from.popleft()
-        if commits := self._take_commits(self._assigned):
+        now = time.monotonic()
+        if now >= self._commit_at and (commits := self._take_commits(self._assigned)):
+            self._commit_at = now + _COMMIT_SECONDS
             self._commit(consumer, commits, wait=False)
 
     def _take_commits(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
