@@ -128,7 +128,8 @@ def _without_repetitions(events: Sequence[LoggedEvent], ledger: Ledger, findings
         if first is event:
             continue
         # The killed relay's own: said before the kill, and copied after it.
-        if event.topic == PAYMENTS and first.data == event.data and first.time <= ledger.killed_at <= event.logged_at:
+        kills = ledger.relays_killed.get(event.topic, ())
+        if first.data == event.data and any(first.time <= killed_at <= event.logged_at for killed_at in kills):
             republished += 1
         else:
             findings.faults.append(

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,11 +35,17 @@ class Entry:
 class Ledger:
     """
     killed_at, back_at   when the payment service was killed, and when its successor handled its first event
+    relays_killed        when a process was killed whose relay writes into a topic, by that topic
     """
 
     orders: dict[str, Entry] = field(default_factory=dict[str, Entry])
     killed_at: float = 0.0
     back_at: float = 0.0
+    relays_killed: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+
+    def relay_killed(self, topic: str) -> None:
+        """What it had published and not deleted by now is published again, under the same ids."""
+        self.relays_killed.setdefault(topic, []).append(time.time())
 
     @property
     def unsettled(self) -> int:
@@ -55,6 +62,7 @@ class Ledger:
             orders={order_id: Entry(**entry) for order_id, entry in raw["orders"].items()},
             killed_at=raw["killed_at"],
             back_at=raw["back_at"],
+            relays_killed=raw["relays_killed"],
         )
 
 

@@ -59,6 +59,20 @@ class Service:
             time.sleep(0.05)
         raise DemoFailed(f"{self.name} did not answer within {timeout_seconds:g} s:\n{self.last_lines()}")
 
+    def await_working(self, *, timeout_seconds: float = 60) -> None:
+        """Returns when it answers and is ready: what it reads has been shared out, log and database are there."""
+        self.await_ready(timeout_seconds=timeout_seconds)
+        deadline = time.monotonic() + timeout_seconds
+        said = ""
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                answer = httpx.get(f"{self.url}/health/ready", timeout=5)
+                if answer.status_code == 200:
+                    return
+                said = answer.text
+            time.sleep(0.05)
+        raise DemoFailed(f"{self.name} is not ready after {timeout_seconds:g} s: {said}\n{self.last_lines()}")
+
     def kill(self) -> None:
         """SIGKILL: no handler runs, nothing is flushed."""
         if self._process is not None:
@@ -102,10 +116,10 @@ class Instances:
         for each in self.all:
             each.start()
 
-    def await_ready(self) -> None:
-        """Returns when all answer over HTTP."""
+    def await_working(self) -> None:
+        """Returns when all are ready: orders that come before would only wait for the first shares of everything."""
         for each in self.all:
-            each.await_ready()
+            each.await_working()
 
     def kill(self) -> None:
         for each in self.all:

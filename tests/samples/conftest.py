@@ -1,7 +1,7 @@
 """Both sample services as running processes over one log, started once for the module that asks for them."""
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +64,14 @@ def samples(
     finally:
         running.orders.kill()
         running.payments.kill()
+
+
+@pytest.fixture
+def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Says a figure, whether the test passes or not."""
+
+    def say(words: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {words}")  # noqa: T201
+
+    return say

@@ -18,7 +18,7 @@ class World:
         self.events: list[LoggedEvent] = []
         self.orders: dict[str, dict[str, str | None]] = {}
         self.payments: dict[str, dict[str, str | None]] = {}
-        self.ledger = Ledger(killed_at=KILLED_AT, back_at=KILLED_AT + 1)
+        self.ledger = Ledger(killed_at=KILLED_AT, back_at=KILLED_AT + 1, relays_killed={"payments": [KILLED_AT]})
         for number, paid in ((1, True), (2, True), (3, False)):
             self._order(f"o-{number}", f"c-{number}", Decimal(number), paid=paid)
 

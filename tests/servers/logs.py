@@ -35,6 +35,10 @@ QUICK_GROUPS = {
 }
 
 
+# Groups of the classic protocol may have sessions of less than six seconds, so that a test need not wait for them.
+QUICK_SESSIONS = {"group.min.session.timeout.ms": "1000"}
+
+
 # Node N is in rack-N, and readers may say which rack they are in.
 RACKS = {
     "broker.rack": "rack-{node}",
@@ -110,7 +114,9 @@ def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters
         def cluster(nodes: int) -> KafkaCluster:
             if nodes not in clusters:
                 folder = tmp_path_factory.mktemp("kafka") / "cluster"
-                kafka = running_kafka(kafka_jars(), folder, nodes=nodes, properties={**QUICK_GROUPS, **RACKS})
+                kafka = running_kafka(
+                    kafka_jars(), folder, nodes=nodes, properties={**QUICK_GROUPS, **QUICK_SESSIONS, **RACKS}
+                )
                 clusters[nodes] = running.enter_context(kafka)
             else:
                 clusters[nodes].resume()
