@@ -6,8 +6,7 @@ padding (22 characters).
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 from uuid import UUID, uuid4
 
 BrokerId = NewType("BrokerId", int)
@@ -26,8 +25,7 @@ NO_TOPIC_ID = TopicId(UUID(int=0))
 _RESERVED = (UUID(int=0), UUID(int=1))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TopicPartition:
+class TopicPartition(NamedTuple):
     """One partition of one topic; its text is the name of its directory."""
 
     topic: str

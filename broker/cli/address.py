@@ -1,6 +1,6 @@
 """Addresses as people write them: HOST:PORT, [IPV6]:PORT."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "*"})  # noqa: S104  # the names of "every address", to be refused below
 
@@ -9,8 +9,7 @@ class UnreadableAddress(ValueError):
     """The text says what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     host: str
     port: int
 

@@ -8,8 +8,6 @@ Columns  name, type, default ("-" none, "''" empty), range (both ends included),
 Source   Kafka 4.3.1's `KafkaConfig`
 """
 
-from dataclasses import replace
-
 from broker.config.keys import ConfigKey, ConfigType
 
 _TABLES: dict[str, str] = {
@@ -254,7 +252,7 @@ def _key(row: str, documentation: str) -> ConfigKey:
         acts=False,
         internal="internal" in more,
     )
-    return key if default == "-" else replace(key, default=key.parse("" if default == "''" else default))
+    return key if default == "-" else key._replace(default=key.parse("" if default == "''" else default))
 
 
 def _number(text: str) -> float | None:

@@ -11,9 +11,9 @@ Source  Kafka 4.3.1's `LogConfig` and `KafkaConfig`: names, types, defaults and 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from enum import IntEnum
-from typing import Any, ClassVar, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias, cast
 
 Value: TypeAlias = bool | int | float | str | tuple[str, ...] | None
 
@@ -47,16 +47,14 @@ class ConfigSource(IntEnum):
     DEFAULT_CONFIG = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Synonym:
+class Synonym(NamedTuple):
     """A broker key that gives a topic key its value, and what its numbers are multiplied by (hours to ms)."""
 
     name: str
     factor: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigKey:
+class ConfigKey(NamedTuple):
     """One key. *acts* is False for what is kept and answered without having an effect here."""
 
     name: str
@@ -166,8 +164,7 @@ class ConfigKey:
         return InvalidConfig(f"{self.name}={text}: expected {self.valid_values()} (default {shown})")
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigSynonym:
+class ConfigSynonym(NamedTuple):
     """A value that a key would have from one of its sources."""
 
     name: str
@@ -175,8 +172,7 @@ class ConfigSynonym:
     source: ConfigSource
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigEntry:
+class ConfigEntry(NamedTuple):
     """A row of DescribeConfigs: the value in force, where it comes from, and what would be next in line."""
 
     name: str

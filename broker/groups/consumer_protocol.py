@@ -11,8 +11,9 @@ Source  Kafka's ConsumerProtocolSubscription and ConsumerProtocolAssignment
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from struct import Struct, error
+from types import MappingProxyType
+from typing import NamedTuple
 
 CONSUMER = "consumer"
 
@@ -25,13 +26,12 @@ class MalformedConsumerProtocol(ValueError):
     """Metadata or an assignment that no consumer would write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(NamedTuple):
     """What a consumer says when it joins; `owned` is empty for one that gives up everything first."""
 
     version: int
     topics: frozenset[str]
-    owned: Mapping[str, frozenset[int]] = field(default_factory=dict[str, frozenset[int]])
+    owned: Mapping[str, frozenset[int]] = MappingProxyType({})
     rack_id: str | None = None
 
 

@@ -8,8 +8,7 @@ Rewriting   The log is read whole at start, so it must not grow much beyond what
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from broker.clock import Clock
 from broker.errors import KafkaError
@@ -26,8 +25,7 @@ _REWRITE_SLACK = 10_000
 _REWRITE_BATCH = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(NamedTuple):
     """What a replay found; `unreadable` records were passed over."""
 
     records: int

@@ -18,9 +18,8 @@ another version is a consumer group's (see consumer/record_format), or belongs t
 Source  Kafka 4.3's OffsetCommitKey, OffsetCommitValue, GroupMetadataKey, GroupMetadataValue.
 """
 
-from dataclasses import dataclass
 from struct import Struct, error
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from broker.groups.consumer import record_format
 from broker.groups.consumer.stored import ConsumerGroupRecord
@@ -42,8 +41,7 @@ class UnreadableRecord(ValueError):
     """A key or value that is not what its version says."""
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetRecord:
+class OffsetRecord(NamedTuple):
     """A group's commit for one partition; None takes it back."""
 
     group_id: str
@@ -51,8 +49,7 @@ class OffsetRecord:
     committed: CommittedOffset | None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRecord:
+class GroupRecord(NamedTuple):
     """A group's generation; None takes the group back."""
 
     group_id: str

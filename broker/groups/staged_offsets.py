@@ -10,17 +10,16 @@ taken back, behind a staged one replaces that. So a slow transaction does not ta
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from broker.groups.offset_log import Writer
 from broker.groups.values import CommittedOffset
 from broker.identifiers import TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class StagedOffset:
+class StagedOffset(NamedTuple):
     """One staged offset; `position` counts the writes. With `offset` None a later write has replaced it."""
 
     writer: Writer

@@ -1,21 +1,19 @@
 """The requests that wait in groups: who gets the answer, and what is dropped when a connection closes."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 from broker.errors import ErrorCode
 from broker.groups.values import JoinAnswer, JoinResult, SyncAnswer, SyncResult
 
 
-@dataclass(frozen=True, slots=True)
-class _Join:
+class _Join(NamedTuple):
     owner: Hashable
     on_complete: Callable[[JoinResult], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sync:
+class _Sync(NamedTuple):
     owner: Hashable
     on_complete: Callable[[SyncResult], None]
 

@@ -8,9 +8,9 @@ Layout
 Source      Kafka's ControlRecordType, EndTransactionMarker
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
+from typing import NamedTuple
 
 from broker.records.batch import build_batch
 from broker.records.header import CorruptBatch
@@ -27,8 +27,7 @@ class MarkerKind(IntEnum):
     COMMIT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+class Marker(NamedTuple):
     """The end of a producer's transaction in one partition; the epoch is that of the coordinator that wrote it."""
 
     kind: MarkerKind

@@ -12,7 +12,7 @@ Source      Kafka's Cleaner
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.records import (
     BatchHeader,
@@ -29,8 +29,7 @@ from broker.storage.producer_state import ProducerState
 from broker.storage.transaction_index import AbortedTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class LastOfProducer:
+class LastOfProducer(NamedTuple):
     """What must stay of a producer: the batch that ends at `data_offset` or, with none, its epoch's last marker."""
 
     producer_epoch: int
@@ -47,8 +46,7 @@ def last_of_producers(states: Sequence[ProducerState]) -> dict[int, LastOfProduc
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A batch as it stays, and the aborted transaction that its marker ended and readers must still be told of."""
 
     data: Bytes

@@ -19,8 +19,8 @@ Source      Kafka's Cleaner, UnifiedLog.replaceSegments
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from broker.errors import BrokerError
 from broker.records import RecordBatch, packed_records, parse_header
@@ -44,8 +44,7 @@ def _go_on() -> None:
     """For who has the processor to himself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A segment as it was when the pass began: its file, how much of it counts, and where the next one starts."""
 
     segment: Segment
@@ -54,8 +53,7 @@ class Source:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class CompactionReport:
+class CompactionReport(NamedTuple):
     """A pass: up to which offset the log is clean now, its bytes before and after, and the records that went."""
 
     clean_offset: int

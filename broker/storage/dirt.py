@@ -9,15 +9,14 @@ Due             the dirty part is more than min.cleanable.dirty.ratio of clean a
 Source          Kafka's LogCleanerManager
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.storage.config import LogConfig
 from broker.storage.segment import Segment
 from broker.storage.segments import Segments
 
 
-@dataclass(frozen=True, slots=True)
-class Dirt:
+class Dirt(NamedTuple):
     """The offsets from *start* to *end*, all in sealed segments, and the sizes (bytes) to weigh them by."""
 
     start: int

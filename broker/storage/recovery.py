@@ -13,8 +13,8 @@ Opens what a stop or a crash has left in a partition's directory.
 Source      Kafka's LogLoader
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from broker.records import CorruptBatch, MarkerKind, RecordBatch, parse_marker
 from broker.records.header import BatchHeader
@@ -45,8 +45,7 @@ from broker.storage.transaction_index import ENTRY_SIZE as TRANSACTION_ENTRY_SIZ
 from broker.storage.transaction_index import AbortedTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryReport:
+class RecoveryReport(NamedTuple):
     """What opening a log had to do: read batches and bytes with their CRC, cut bytes, drop segments behind a cut."""
 
     batches: int = 0
@@ -55,8 +54,7 @@ class RecoveryReport:
     segments_dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedLog:
+class LoadedLog(NamedTuple):
     """A partition's directory, sound."""
 
     segments: Segments

@@ -8,8 +8,8 @@ Always whole segments, from the first one on, and only below the high watermark.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from broker.storage.config import LogConfig
 from broker.storage.files import FileSystem
@@ -18,8 +18,7 @@ from broker.storage.segment import Segment
 from broker.storage.segments import Segments
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedSegment:
+class DeletedSegment(NamedTuple):
     """A segment that is out of the log; its files carry the suffix .deleted and still take their room on the disk."""
 
     paths: Sequence[Path]

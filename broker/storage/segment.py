@@ -10,8 +10,8 @@ Source      Kafka's LogSegment
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from broker.records.header import BatchHeader, CorruptBatch
 from broker.storage.errors import StorageError
@@ -25,8 +25,7 @@ from broker.storage.transaction_index import TransactionIndex
 RELATIVE_OFFSET_MAX = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(NamedTuple):
     """What reading a whole segment found: its valid bytes (the rest was cut), batches, and the offset behind them."""
 
     bytes_read: int

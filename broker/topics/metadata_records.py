@@ -12,18 +12,15 @@ Source: ours; Kafka keeps the same facts in `__cluster_metadata`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import NamedTuple
 
 from broker.identifiers import TopicId, parse_topic_id, topic_id_text
 from broker.records.checksum import crc32c
 
 
-@dataclass(frozen=True, slots=True)
-class TopicCreated:
+class TopicCreated(NamedTuple):
     """`epoch` is the broker's epoch at that time: leader epochs of the topic count from it."""
 
-    KIND: ClassVar[str] = "topic"
     id: TopicId
     name: str
     partitions: int
@@ -31,59 +28,47 @@ class TopicCreated:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionsAdded:
+class PartitionsAdded(NamedTuple):
     """`partitions` is the new count."""
 
-    KIND: ClassVar[str] = "partitions"
     id: TopicId
     partitions: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigsReplaced:
+class ConfigsReplaced(NamedTuple):
     """All overrides of a topic after a change."""
 
-    KIND: ClassVar[str] = "configs"
     id: TopicId
     configs: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class TopicDeleted:
-    KIND: ClassVar[str] = "deleted"
+class TopicDeleted(NamedTuple):
     id: TopicId
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProducerIdsReserved:
+class ProducerIdsReserved(NamedTuple):
     """Producer ids below `next` have been given out, or may have been."""
 
-    KIND: ClassVar[str] = "producer-ids"
     next: int
 
 
-@dataclass(frozen=True, slots=True)
-class EpochBegun:
+class EpochBegun(NamedTuple):
     """The broker's epoch: one higher after each stop that was not clean. Leader epochs follow it."""
 
-    KIND: ClassVar[str] = "epoch"
     epoch: int
 
 
 MetadataRecord = TopicCreated | PartitionsAdded | ConfigsReplaced | TopicDeleted | ProducerIdsReserved | EpochBegun
 _TYPES: Mapping[str, type[MetadataRecord]] = {
-    record.KIND: record
-    for record in (
-        TopicCreated,
-        PartitionsAdded,
-        ConfigsReplaced,
-        TopicDeleted,
-        ProducerIdsReserved,
-        EpochBegun,
-    )
+    "topic": TopicCreated,
+    "partitions": PartitionsAdded,
+    "configs": ConfigsReplaced,
+    "deleted": TopicDeleted,
+    "producer-ids": ProducerIdsReserved,
+    "epoch": EpochBegun,
 }
+_KINDS: Mapping[type[MetadataRecord], str] = {record_type: kind for kind, record_type in _TYPES.items()}
 
 
 class UnreadableLine(Exception):
@@ -91,7 +76,7 @@ class UnreadableLine(Exception):
 
 
 def encode_line(record: MetadataRecord) -> bytes:
-    fields: dict[str, object] = {"kind": record.KIND, **asdict(record)}
+    fields: dict[str, object] = {"kind": _KINDS[type(record)], **record._asdict()}
     if "id" in fields and not isinstance(record, (ProducerIdsReserved, EpochBegun)):
         fields["id"] = topic_id_text(record.id)
     body = json.dumps(fields, separators=(",", ":")).encode()

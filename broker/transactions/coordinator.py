@@ -16,8 +16,7 @@ Time        next_deadline() and expire(now), in monotonic seconds. A transaction
 
 import logging
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from broker.clock import Clock
 from broker.config import BrokerConfig
@@ -45,8 +44,7 @@ LOG = logging.getLogger("broker.transactions")
 _CLEANUP_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(NamedTuple):
     """What the log had, and what was put right: ends carried out again, partitions freed of unknown transactions."""
 
     ids: int = 0

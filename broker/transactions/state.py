@@ -19,7 +19,7 @@ Source  Kafka 4.3's TransactionMetadata and TransactionCoordinator; KIP-98, KIP-
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from broker.errors import ErrorCode
 from broker.identifiers import TopicPartition
@@ -39,15 +39,13 @@ _EPOCH_EXHAUSTED = EPOCH_MAX - 1
 _AT_REST = (TransactionState.EMPTY, TransactionState.COMPLETE_COMMIT, TransactionState.COMPLETE_ABORT)
 
 
-@dataclass(frozen=True, slots=True)
-class AbortFirst:
+class AbortFirst(NamedTuple):
     """The id has a transaction under way, which `aborting` ends; after that the request can be looked at again."""
 
     aborting: Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class EndedAlready:
+class EndedAlready(NamedTuple):
     """A repeated end: the transaction was ended in this way before, and this is the producer to go on with."""
 
     producer: Producer
@@ -71,8 +69,7 @@ def initialise(
         return ErrorCode.PRODUCER_FENCED
     if transaction.state is TransactionState.ONGOING:
         return AbortFirst(abort_unasked(transaction, now_ms))
-    rested = replace(
-        transaction,
+    rested = transaction._replace(
         state=TransactionState.EMPTY,
         timeout_ms=timeout_ms,
         partitions=frozenset(),
@@ -81,8 +78,7 @@ def initialise(
     )
     present = transaction.producer_epoch
     if present >= _EPOCH_EXHAUSTED:
-        return replace(
-            rested,
+        return rested._replace(
             producer_id=new_producer_id(),
             producer_epoch=0,
             previous_producer_id=transaction.producer_id,
@@ -91,8 +87,7 @@ def initialise(
     if given is not None and present not in (NO_EPOCH, given.producer_epoch):
         # Its epoch was raised already: for this very request, whose answer was lost, or by an abort of ours.
         return rested
-    return replace(
-        rested,
+    return rested._replace(
         producer_epoch=present + 1,
         last_producer_epoch=NO_EPOCH if given is None else present,
     )
@@ -115,9 +110,8 @@ def add(
     if transaction.state is TransactionState.ONGOING:
         if transaction.partitions.issuperset(partitions):
             return transaction
-        return replace(transaction, partitions=transaction.partitions.union(partitions), update_ms=now_ms)
-    return replace(
-        transaction,
+        return transaction._replace(partitions=transaction.partitions.union(partitions), update_ms=now_ms)
+    return transaction._replace(
         state=TransactionState.ONGOING,
         partitions=frozenset(partitions),
         start_ms=now_ms,
@@ -166,8 +160,7 @@ def end(
     if state is not TransactionState.ONGOING and (repeated or committed or not v2):
         return ErrorCode.INVALID_TXN_STATE
     # From here on: a transaction under way, or v2's abort of one that no partition has heard of.
-    ended = replace(
-        transaction,
+    ended = transaction._replace(
         state=prepared,
         partitions=transaction.partitions if state is TransactionState.ONGOING else frozenset(),
         start_ms=transaction.start_ms if state is TransactionState.ONGOING else now_ms,
@@ -177,8 +170,7 @@ def end(
     if not v2:
         return ended
     exhausted = transaction.producer_epoch >= _EPOCH_EXHAUSTED
-    return replace(
-        ended,
+    return ended._replace(
         producer_epoch=transaction.producer_epoch + 1,
         last_producer_epoch=transaction.producer_epoch,
         next_producer_id=new_producer_id() if exhausted else NO_PRODUCER_ID,
@@ -192,8 +184,7 @@ def abort_unasked(transaction: Transaction, now_ms: int) -> Transaction:
     With v2 by two: one more is what the producer's own end would make, and its end must not pass for a repeated one.
     """
     step = 2 if transaction.client_version >= TRANSACTIONS_V2 else 1
-    return replace(
-        transaction,
+    return transaction._replace(
         state=TransactionState.PREPARE_ABORT,
         producer_epoch=min(transaction.producer_epoch + step, EPOCH_MAX),
         last_producer_epoch=transaction.producer_epoch,
@@ -203,8 +194,7 @@ def abort_unasked(transaction: Transaction, now_ms: int) -> Transaction:
 
 def complete(transaction: Transaction, now_ms: int) -> Transaction:
     """A prepared transaction when every partition has its marker."""
-    done = replace(
-        transaction,
+    done = transaction._replace(
         state=(
             TransactionState.COMPLETE_COMMIT
             if transaction.state is TransactionState.PREPARE_COMMIT
@@ -215,8 +205,7 @@ def complete(transaction: Transaction, now_ms: int) -> Transaction:
     )
     if transaction.next_producer_id == NO_PRODUCER_ID:
         return done
-    return replace(
-        done,
+    return done._replace(
         producer_id=transaction.next_producer_id,
         producer_epoch=0,
         previous_producer_id=transaction.producer_id,

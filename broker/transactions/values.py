@@ -6,7 +6,6 @@ A *transactional id* is the operator's name for a producer over all its incarnat
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -50,8 +49,7 @@ class Producer(NamedTuple):
     producer_epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(NamedTuple):
     """
     A transactional id as it stands. Times are wall milliseconds, -1 where there is none.
 
@@ -61,11 +59,11 @@ class Transaction:
 
     transactional_id: str
     producer_id: int
+    timeout_ms: int
     producer_epoch: int = NO_EPOCH
     last_producer_epoch: int = NO_EPOCH
     previous_producer_id: int = NO_PRODUCER_ID
     next_producer_id: int = NO_PRODUCER_ID
-    timeout_ms: int
     state: TransactionState = TransactionState.EMPTY
     partitions: frozenset[TopicPartition] = frozenset()
     start_ms: int = -1
@@ -85,8 +83,7 @@ class ProducerResult(NamedTuple):
     producer_epoch: int = NO_EPOCH
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListFilter:
+class ListFilter(NamedTuple):
     """
     Which transactional ids to list: in one of *states* (empty: any), of one of *producer_ids* (empty: any), open for
     longer than *duration_ms* (-1: any), named by *pattern* (None: any).

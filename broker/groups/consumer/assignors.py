@@ -14,17 +14,15 @@ Source  KIP-848; Kafka's UniformAssignor and RangeAssignor, whose promises these
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from broker.groups.consumer.values import Partitions
 from broker.identifiers import TopicId
 
 
-@dataclass(frozen=True, slots=True)
-class MemberSpec:
+class MemberSpec(NamedTuple):
     """One member as an assignor sees it; `target` is what it had in the assignment before."""
 
     instance_id: str | None

@@ -9,7 +9,6 @@ Source  KIP-848, "online migration"; Kafka's classicGroup…ToConsumerGroup
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from broker.errors import ErrorCode, KafkaError
 from broker.groups.consumer.state import ConsumerGroup
@@ -60,8 +59,7 @@ class ClassicMembers:
                 group.take_place(present, member_id, at)
         known = group.roster[member_id] if member_id in group.roster else MemberMetadata()
         timeout_ms = request.rebalance_timeout_ms if request.rebalance_timeout_ms >= 0 else request.session_timeout_ms
-        metadata = replace(
-            known,
+        metadata = known._replace(
             instance_id=request.instance_id or known.instance_id,
             rack_id=subscription.rack_id or known.rack_id,
             client_id=request.client_id,

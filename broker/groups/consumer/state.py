@@ -22,7 +22,6 @@ Source  KIP-848, KIP-1082 (member ids), KIP-1251 (epochs of partitions); Kafka's
 """
 
 from collections import Counter
-from dataclasses import replace
 from hashlib import blake2b
 
 from broker.errors import ErrorCode, KafkaError
@@ -305,7 +304,7 @@ class ConsumerGroup:
             self.known_static(request.instance_id, member_id)
         if request.member_epoch == STATIC_LEAVE_EPOCH:
             current = self.roster.current(member_id)
-            self.roster.put_current(member_id, replace(current, member_epoch=STATIC_LEAVE_EPOCH, pending_revocation={}))
+            self.roster.put_current(member_id, current._replace(member_epoch=STATIC_LEAVE_EPOCH, pending_revocation={}))
             self._timers[member_id].revocation = FOREVER
         else:
             self.remove([member_id], at)

@@ -5,12 +5,14 @@ Epochs      the *group epoch* counts changes that ask for a new assignment, the 
             epoch the target was reckoned, and a *member epoch* says up to which assignment epoch a member has come.
 Partitions  topic id → partition numbers. `OwnedPartitions` also tells for each the member epoch in which it was given
             out (KIP-1251): a commit of that epoch or a later one is its owner's.
+
+Named tuples: see broker/groups/values.py.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeAlias
 
 from broker.errors import ErrorCode
 from broker.identifiers import TopicId
@@ -22,6 +24,7 @@ STATIC_LEAVE_EPOCH = -2
 
 Partitions: TypeAlias = Mapping[TopicId, frozenset[int]]
 OwnedPartitions: TypeAlias = Mapping[TopicId, Mapping[int, int]]
+NOTHING_OWNED: Final[OwnedPartitions] = MappingProxyType({})
 
 
 class ConsumerGroupState(Enum):
@@ -44,13 +47,12 @@ class MemberState(IntEnum):
     """It is to get partitions that others have not given up yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatRequest:
+class HeartbeatRequest(NamedTuple):
     """A member joins (epoch 0), stays, reports or leaves (-1, -2). None: as it was told before."""
 
     group_id: str
-    member_id: str = ""
     member_epoch: int
+    member_id: str = ""
     instance_id: str | None = None
     rack_id: str | None = None
     client_id: str = ""
@@ -70,8 +72,7 @@ class HeartbeatRequest:
         return self.member_epoch == 0 or (self.rebalance_timeout_ms != -1 and subscribes and self.owned is not None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeartbeatResult:
+class HeartbeatResult(NamedTuple):
     """The epoch that the member is in; its assignment when it is to be told."""
 
     error: ErrorCode = ErrorCode.NONE
@@ -82,16 +83,14 @@ class HeartbeatResult:
     assignment: Partitions | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClassicProtocols:
+class ClassicProtocols(NamedTuple):
     """What a member that speaks the classic protocol inside a consumer group has said when it joined."""
 
     session_timeout_ms: int
     protocols: tuple[tuple[str, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberMetadata:
+class MemberMetadata(NamedTuple):
     """What a member has said of itself. `classic` is None for one that speaks the consumer protocol."""
 
     instance_id: str | None = None
@@ -105,35 +104,31 @@ class MemberMetadata:
     classic: ClassicProtocols | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurrentAssignment:
+class CurrentAssignment(NamedTuple):
     """What a member owns: `assigned` for good, `pending_revocation` until it says that it has let go."""
 
     member_epoch: int = 0
     previous_epoch: int = 0
     state: MemberState = MemberState.STABLE
-    assigned: OwnedPartitions = field(default_factory=dict[TopicId, Mapping[int, int]])
-    pending_revocation: OwnedPartitions = field(default_factory=dict[TopicId, Mapping[int, int]])
+    assigned: OwnedPartitions = NOTHING_OWNED
+    pending_revocation: OwnedPartitions = NOTHING_OWNED
 
 
-@dataclass(frozen=True, slots=True)
-class GroupEpoch:
+class GroupEpoch(NamedTuple):
     """The group epoch, and a hash of the subscribed topics with their partitions at that time."""
 
     epoch: int
     metadata_hash: int
 
 
-@dataclass(frozen=True, slots=True)
-class TargetEpoch:
+class TargetEpoch(NamedTuple):
     """The group epoch that the target assignment is for, and when it was made."""
 
     epoch: int
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedRegex:
+class ResolvedRegex(NamedTuple):
     """The topics that a regular expression stood for, as of the broker's topics at `timestamp_ms`."""
 
     topics: frozenset[str]
@@ -141,8 +136,7 @@ class ResolvedRegex:
     timestamp_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerMemberDescription:
+class ConsumerMemberDescription(NamedTuple):
     """One member as ConsumerGroupDescribe shows it."""
 
     member_id: str
@@ -152,8 +146,7 @@ class ConsumerMemberDescription:
     target: Partitions
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerGroupDescription:
+class ConsumerGroupDescription(NamedTuple):
     """A consumer group as ConsumerGroupDescribe shows it."""
 
     group_id: str

@@ -37,7 +37,7 @@ def reopen(directory: Path) -> MetadataState:
     return state
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.KIND)
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_a_record_is_read_as_it_was_written(record: MetadataRecord) -> None:
     """One line of text each."""
     line = encode_line(record)

@@ -14,6 +14,7 @@ TRANSACTIONS = st.builds(
     transactional_id=st.just("tx"),
     producer_id=I64,
     producer_epoch=st.integers(-1, 2**15 - 1),
+    last_producer_epoch=st.just(-1),
     previous_producer_id=I64,
     next_producer_id=I64,
     timeout_ms=st.integers(0, 2**31 - 1),
