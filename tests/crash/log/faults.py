@@ -7,7 +7,7 @@ A fault is planted by putting another function in a class's place, before the br
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from broker.errors import ErrorCode
@@ -142,7 +142,7 @@ def _staged_offsets_always_count() -> None:
     end = GroupTransactions.end_transaction
 
     def commit(self: GroupTransactions, producer: Producer, marker: Marker) -> None:
-        end(self, producer, replace(marker, kind=MarkerKind.COMMIT))
+        end(self, producer, marker._replace(kind=MarkerKind.COMMIT))
 
     _put(GroupTransactions, "end_transaction", commit)
 
