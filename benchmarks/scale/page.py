@@ -4,7 +4,7 @@ picture.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -67,19 +67,20 @@ def costs_table() -> str:
     )
 
 
-def ladder_table() -> str:
+def ladder_table(found: Iterable[tuple[Limit, str]] | None = None) -> str:
+    """Of all steps, or of those that are given."""
     return _table(
         ("", "holds, events/s", "p50, p99 at ¾ of it", "transactions at once", "ends first", "then"),
         [
             (
-                _layout(found.layout),
-                f"{found.load:,.0f}",
-                f"{found.usual.p50:.0f}, {found.usual.p99:.0f} ms",
-                str(found.usual.connections),
-                found.ends,
+                _layout(one.layout),
+                f"{one.load:,.0f}",
+                f"{one.usual.p50:.0f}, {one.usual.p99:.0f} ms",
+                str(one.usual.connections),
+                one.ends,
                 words,
             )
-            for found, words in steps()
+            for one, words in (steps() if found is None else found)
         ],
     )
 
