@@ -40,7 +40,7 @@ class AmountIsNegative(DomainError):
     pass
 
 
-class Account(Aggregate, topic="accounts"):
+class Account(Aggregate, topic="cashier-accounts"):
     amount: Decimal = Decimal(0)
 
     def deposit(self, amount: Decimal) -> None:
@@ -53,7 +53,7 @@ class Account(Aggregate, topic="accounts"):
         self.amount += event.amount
 
 
-class Balances(RowProjection[Balance], topics=["accounts"], version=1):
+class Balances(RowProjection[Balance], topics=["cashier-accounts"], version=1):
     @projects(Deposited)
     def deposited(self, row: Balance | None, event: Deposited) -> Balance:
         before = row.amount if row else Decimal(0)

@@ -30,7 +30,7 @@ async def test_each_test_has_a_log_and_a_database_of_its_own(event_bus: RunningE
     receipt = await event_bus.send(Deposit(account_id="a-1", amount=Decimal(amount)))
     balance = await event_bus.ask(GetBalance(account_id="a-1"), at_least=receipt, timeout=20)
     assert balance == Balance(account_id="a-1", amount=Decimal(amount))
-    assert await event_bus.events("accounts") == [Deposited(account_id="a-1", amount=Decimal(amount))]
+    assert await event_bus.events("cashier-accounts") == [Deposited(account_id="a-1", amount=Decimal(amount))]
 
 
 @pytest.mark.anyio
