@@ -23,7 +23,7 @@ def committing_before_handlers() -> None:
     apply = Slices.apply
 
     async def broken(self: Slices, fence: Fence, works: Sequence[Work], next_offset: int) -> None:
-        ids = [call.inbox_id for work in works for call in work.calls if call.inbox_id is not None]
+        ids = [id for work in works for call in work.calls if (id := work.inbox_id(call)) is not None]
         async with fence.transaction(self._transactions, next_offset) as transaction:
             admitted = await self._inbox.admit(transaction.connection, self._service, ids)
         behind = copy(self)  # another partition's slice may be on its way with the inbox as it is
