@@ -71,8 +71,8 @@ class SlotLeases:
         taken = set((await connection.execute(held)).scalars())
         return [slot for slot in slots if slot not in taken]
 
-    async def announce(self, connection: AsyncConnection, holder: str, seconds: float) -> int:
-        """*holder* wants a share of the slots and counts as alive for *seconds*; how many are alive, this one too."""
+    async def announce(self, connection: AsyncConnection, holder: str, seconds: float) -> None:
+        """*holder* wants a share of the slots and counts as alive for *seconds*."""
         now = await _now(connection)
         expires_at = now + timedelta(seconds=seconds)
         await connection.execute(delete(relays).where(relays.c.expires_at <= now))
@@ -81,8 +81,6 @@ class SlotLeases:
             .values(holder=holder, expires_at=expires_at)
             .on_conflict_do_update(index_elements=[relays.c.holder], set_={"expires_at": expires_at})
         )
-        count: int = (await connection.execute(select(func.count()).select_from(relays))).scalar_one()
-        return count
 
     async def leave(self, connection: AsyncConnection, holder: str) -> None:
         """*holder* wants no share any more."""

@@ -88,7 +88,6 @@ class Relay:
         self._shutdown_seconds = shutdown_seconds
         self._slots: dict[int, RelaySlot] = {}
         self._published = 0
-        self._alive = 1
         self._announce_at = 0.0
         self._waiting_for: str | None = None
         self._stopping = False
@@ -173,11 +172,11 @@ class Relay:
             free = await parts.leases.free(connection, wanted, parts.holder)
             # Not what was counted at the last announcement: then a dead relay's share stays its own for longer than
             # its leases do.
-            self._alive = max(1, len(await parts.leases.alive(connection)))
-        share = math.ceil(len({*wanted, *self._slots}) / self._alive)
+            alive = max(1, len(await parts.leases.alive(connection)))
+        share = math.ceil(len({*wanted, *self._slots}) / alive)
         held = [slot for slot in self._slots.values() if not slot.stopping]
         for slot in held[share:]:
-            _log.info("relay: slot %d is for another of %d processes", slot.number, self._alive)
+            _log.info("relay: slot %d is for another of %d processes", slot.number, alive)
             slot.stop()
         missing = [slot for slot in free if slot not in self._slots][: max(0, share - len(held))]
         if missing:

@@ -49,29 +49,26 @@ class Service:
 
     def await_ready(self, *, timeout_seconds: float = 30) -> None:
         """Returns when the service answers over HTTP."""
+        self._await("/status", "did not answer", timeout_seconds)
+
+    def await_working(self, *, timeout_seconds: float = 60) -> None:
+        """Returns when it answers and is ready: what it reads has been shared out, log and database are there."""
+        self._await("/health/ready", "was not ready", timeout_seconds)
+
+    def _await(self, path: str, fault: str, timeout_seconds: float) -> None:
+        """Returns when a GET of *path* is answered with 200."""
         deadline = time.monotonic() + timeout_seconds
+        said = ""
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 raise DemoFailed(f"{self.name} ended with code {self._process.returncode}:\n{self.last_lines()}")
             with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/status", timeout=5).status_code == 200:
-                    return
-            time.sleep(0.05)
-        raise DemoFailed(f"{self.name} did not answer within {timeout_seconds:g} s:\n{self.last_lines()}")
-
-    def await_working(self, *, timeout_seconds: float = 60) -> None:
-        """Returns when it answers and is ready: what it reads has been shared out, log and database are there."""
-        self.await_ready(timeout_seconds=timeout_seconds)
-        deadline = time.monotonic() + timeout_seconds
-        said = ""
-        while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.TransportError):
-                answer = httpx.get(f"{self.url}/health/ready", timeout=5)
+                answer = httpx.get(f"{self.url}{path}", timeout=5)
                 if answer.status_code == 200:
                     return
                 said = answer.text
             time.sleep(0.05)
-        raise DemoFailed(f"{self.name} is not ready after {timeout_seconds:g} s: {said}\n{self.last_lines()}")
+        raise DemoFailed(f"{self.name} {fault} within {timeout_seconds:g} s: {said}\n{self.last_lines()}")
 
     def kill(self) -> None:
         """SIGKILL: no handler runs, nothing is flushed."""
