@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -61,6 +62,15 @@ def test_what_cannot_be_understood_is_told_with_what_was_expected(
     assert said in refusal(capsys, *command, "--bootstrap", broker.bootstrap)
 
 
+@pytest.fixture
+def heeded_interrupts() -> Iterator[None]:
+    """A test run in the background of a shell has SIGINT ignored, and its children would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_tail_follows_until_it_is_interrupted(broker: BrokerProcess, topic: str) -> None:
     """What comes is written at once, into a pipe too; Ctrl-C ends it with exit code 130 and without a word."""
     at = ["--bootstrap", broker.bootstrap]
