@@ -114,7 +114,7 @@ def _pipelined(room: Room, server: Server) -> Figures:
 
 def _latency(rate: int, room: Room, server: Server) -> Figures:
     """Records of 100 B at a fixed rate; from produce to the moment when a consumer that waits for it has it."""
-    count = max(50, round(rate * 2 * room.sized(100) / 100))
+    count = max(50, round(rate * 1.5 * room.sized(100) / 100))
     with numbered.topic(server.address) as name, ExitStack() as ending:
         consumer = numbered.consumer_of(server.address, {"fetch.wait.max.ms": 100})
         ending.callback(consumer.close)
