@@ -1,7 +1,14 @@
-"""ApiVersions, configs, DescribeCluster, DescribeLogDirs, ElectLeaders, FindCoordinator."""
+"""Access control lists, ApiVersions, configs, DescribeCluster, DescribeLogDirs, ElectLeaders, FindCoordinator."""
 
 from collections.abc import Callable, Sequence
 
+from broker.wire.messages.acls import (
+    AclCreation,
+    CreateAclsRequest,
+    DeleteAclsFilter,
+    DeleteAclsRequest,
+    DescribeAclsRequest,
+)
 from broker.wire.messages.api_versions import ApiVersionsRequest
 from broker.wire.messages.cluster import (
     DescribableLogDirTopic,
@@ -27,6 +34,7 @@ from tests.interop.differential.scenario import Ask, Build, Known, Scenario
 
 TOPIC, BROKER, LOGGER, GROUP, NOTHING = 2, 4, 8, 32, 0
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+ANY, LITERAL, READ, ALLOW = 1, 3, 3, 3
 Name = str | Callable[[Known], str]
 
 
@@ -91,6 +99,30 @@ def elect(kind: int, label: str, partition: int) -> Build:
 def find(kind: int) -> Build:
     return lambda known: FindCoordinatorRequest(
         key=known.name("g"), key_type=kind, coordinator_keys=[known.name("g"), known.name("h")]
+    )
+
+
+def _list(known: Known, label: str) -> AclCreation:
+    return AclCreation(
+        resource_type=TOPIC,
+        resource_name=known.name(label),
+        resource_pattern_type=LITERAL,
+        principal="User:ann",
+        host="*",
+        operation=READ,
+        permission_type=ALLOW,
+    )
+
+
+def _lists(known: Known, label: str) -> DeleteAclsFilter:
+    return DeleteAclsFilter(
+        resource_type_filter=TOPIC,
+        resource_name_filter=known.name(label),
+        pattern_type_filter=LITERAL,
+        principal_filter="User:ann",
+        host_filter=None,
+        operation=ANY,
+        permission_type=ANY,
     )
 
 
@@ -193,6 +225,28 @@ CLUSTER = Scenario(
     ],
 )
 
+ACLS = Scenario(
+    "acls",
+    [
+        Ask(
+            lambda known: DescribeAclsRequest(
+                resource_type_filter=ANY,
+                resource_name_filter=None,
+                pattern_type_filter=ANY,
+                principal_filter=None,
+                host_filter=None,
+                operation=ANY,
+                permission_type=ANY,
+            )
+        ),
+        Ask(lambda known: DescribeAclsRequest(resource_type_filter=TOPIC, operation=READ, permission_type=ALLOW)),
+        Ask(lambda known: CreateAclsRequest(creations=[_list(known, "t"), _list(known, "u")])),
+        Ask(lambda known: CreateAclsRequest()),
+        Ask(lambda known: DeleteAclsRequest(filters=[_lists(known, "t"), _lists(known, "u")])),
+        Ask(lambda known: DeleteAclsRequest()),
+    ],
+)
+
 COORDINATORS = Scenario(
     "coordinators",
     [
@@ -205,4 +259,4 @@ COORDINATORS = Scenario(
     ],
 )
 
-SCENARIOS = [CONFIGS, CLUSTER, COORDINATORS]
+SCENARIOS = [CONFIGS, CLUSTER, ACLS, COORDINATORS]
