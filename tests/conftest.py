@@ -1,7 +1,15 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.servers.logs import embedded_log, empty_log_url, kafka_cluster, log, log_kind, service_settings
+from tests.servers.logs import (
+    embedded_log,
+    empty_log_url,
+    kafka_cluster,
+    log,
+    log_kind,
+    module_settings,
+    service_settings,
+)
 from tests.servers.postgres import empty_postgres_url, postgres, postgres_url
 
 # Taken in here and nowhere else: a fixture that several conftests import is as many servers.
@@ -12,6 +20,7 @@ __all__ = [
     "kafka_cluster",
     "log",
     "log_kind",
+    "module_settings",
     "postgres",
     "postgres_url",
     "service_settings",

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import httpx
 import pytest
 
 from tests.samples.conftest import Samples, make_samples
+from tests.servers.logs import Log, delete_topics
+from tests.servers.postgres import PostgresServer
 
 
 def _order(order_id: str, *, customer: str = "", price: str = "10.00") -> dict[str, Any]:
@@ -141,27 +145,54 @@ def test_an_unknown_order_is_null(samples: Samples) -> None:
     assert httpx.get(f"{samples.orders.url}/orders/nobody-ordered-this").json() is None
 
 
-def test_services_start_in_any_order_and_survive_a_broker_that_is_killed(tmp_path: Path, order_id: str) -> None:
+@dataclass
+class Killable:
+    """What the services are given, how their log is killed (by a service's status), and how it comes back."""
+
+    settings: list[dict[str, str]]
+    kill: Callable[[dict[str, Any]], None]
+    bring_back: Callable[[], object]
+
+
+def _kill_broker(status: dict[str, Any]) -> None:
+    os.kill(status["broker_pid"], signal.SIGKILL)
+
+
+@pytest.fixture
+def killable(log_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Killable:
+    """An embedded broker, which the services start again by themselves; a node of Apache Kafka, with PostgreSQL."""
+    if log_kind == "embedded":
+        embedded = {"EVENTBUS_BROKER_URL": f"embedded:{tmp_path}"}
+        return Killable([embedded, embedded], _kill_broker, lambda: None)
+    log: Log = request.getfixturevalue("log")
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    delete_topics(log.bootstrap, {"orders", "payments"})
+    settings = [
+        {"EVENTBUS_BROKER_URL": log.url, "EVENTBUS_DATABASE_URL": postgres.url(postgres.create_database())}
+        for _ in range(2)
+    ]
+    return Killable(settings, lambda _status: log.kill(), log.start)
+
+
+@pytest.mark.kills_the_log
+def test_services_start_in_any_order_and_survive_a_broker_that_is_killed(
+    killable: Killable, tmp_path: Path, order_id: str
+) -> None:
     """The payment service comes first, the order service later; the broker dies by SIGKILL; every order is settled."""
-    embedded = {"EVENTBUS_BROKER_URL": f"embedded:{tmp_path}"}
-    running = make_samples(tmp_path, embedded, embedded)
+    running = make_samples(tmp_path, *killable.settings)
     try:
         running.payments.start()
         running.payments.await_ready()
         running.orders.start()
         running.orders.await_ready()
         httpx.post(f"{running.orders.url}/orders", json=_order(f"{order_id}-1")).raise_for_status()
-        _await_status(running.orders.url, f"{order_id}-1", {"paid"})
-        status = httpx.get(f"{running.orders.url}/status").json()
-        _kill_broker(status)
+        _await_status(running.orders.url, f"{order_id}-1", {"paid"}, seconds=60)
+        killable.kill(httpx.get(f"{running.orders.url}/status").json())
         # Commands commit without a broker.
         httpx.post(f"{running.orders.url}/orders", json=_order(f"{order_id}-2"), timeout=10).raise_for_status()
-        _await_status(running.orders.url, f"{order_id}-2", {"paid"}, seconds=40)
+        killable.bring_back()
+        _await_status(running.orders.url, f"{order_id}-2", {"paid"}, seconds=90)
         assert (running.orders.stop(), running.payments.stop()) == (0, 0)
     finally:
         running.orders.kill()
         running.payments.kill()
-
-
-def _kill_broker(status: dict[str, Any]) -> None:
-    os.kill(status["broker_pid"], signal.SIGKILL)

@@ -5,8 +5,10 @@ Every node is broker and controller at once (KRaft), in a process of its own bel
 by their number (node.id), from 1 on.
 """
 
+import base64
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,13 +46,14 @@ class KafkaNode:
         self.number = number
         self.port = port
         self._jars = jars
+        self._data = folder / "data"
         self.log_file = folder / "kafka.log"
         # Archived classes are used where they fit, and nothing is said where they do not.
         self._command = ["java", "-Xlog:cds=off", "-Xlog:cds+dynamic=off", *java_options, "-cp", f"{jars}/*"]
         self._properties = folder / "node.properties"
         folder.mkdir(parents=True)
         self._properties.write_text(
-            "".join(f"{key}={value}\n" for key, value in {**properties, "log.dirs": str(folder / "data")}.items()),
+            "".join(f"{key}={value}\n" for key, value in {**properties, "log.dirs": str(self._data)}.items()),
             encoding="utf-8",
         )
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,9 +67,9 @@ class KafkaNode:
         """What it loads is written there when it stops."""
         self._command.insert(1, f"-XX:ArchiveClassesAtExit={file}")
 
-    def format(self) -> None:
-        """Prepares the node's data folder, once before its first start."""
-        tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties)]
+    def format(self, cluster_id: str = CLUSTER_ID) -> None:
+        """Prepares the node's data folder, before its first start and after `erase`."""
+        tool = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties)]
         done = subprocess.run([*self._command, *tool], capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
@@ -90,6 +93,11 @@ class KafkaNode:
     def kill(self) -> None:
         """SIGKILL."""
         self._end(signal.SIGKILL, 15)
+
+    def erase(self) -> None:
+        """Whatever it has kept is gone; it does not run."""
+        assert not self.is_running, "it runs"
+        shutil.rmtree(self._data)
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered."""
@@ -192,8 +200,7 @@ class KafkaCluster:
         """Formats and starts every node; returns when clients can use all of them."""
         for node in self.nodes:
             node.share_classes()
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(KafkaNode.format, self.nodes))
+        self._format(CLUSTER_ID)
         self.resume()
         return self
 
@@ -216,6 +223,16 @@ class KafkaCluster:
         Returns when every replica is in sync: the next node of a rolling restart may go.
         """
         self.node(node).stop()
+        self.resume()
+
+    def replace(self) -> None:
+        """Kills every node, loses all that they kept, and starts another cluster at the same addresses."""
+        # Its first byte is fixed: an id that begins with "-" is taken for an option.
+        cluster_id = base64.urlsafe_b64encode(b"2" + os.urandom(15)).decode().rstrip("=")
+        for node in self.nodes:
+            node.kill()
+            node.erase()
+        self._format(cluster_id)
         self.resume()
 
     def resume(self) -> None:
@@ -252,6 +269,10 @@ class KafkaCluster:
         """Kills what still runs: its data goes with its folder."""
         for node in self.nodes:
             node.kill()
+
+    def _format(self, cluster_id: str) -> None:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda node: node.format(cluster_id), self.nodes))
 
     def _is_whole(self, node: KafkaNode) -> bool:
         known = _metadata(self.host, node.port)

@@ -6,6 +6,7 @@ nodes of Apache Kafka. With the marker `kills_the_log` that cluster has one node
 tests/conftest.py takes the fixtures in, once for all folders.
 """
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,8 +20,9 @@ from confluent_kafka.admin import AdminClient
 from tests.interop.toolchain import kafka_jars
 from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.kafka_server import KafkaCluster, running_kafka
+from tests.servers.postgres import PostgresServer
 
-__all__ = ["embedded_log", "empty_log_url", "kafka_cluster", "log", "log_kind", "service_settings"]
+__all__ = ["embedded_log", "empty_log_url", "kafka_cluster", "log", "log_kind", "module_settings", "service_settings"]
 
 Clusters = Callable[[int], KafkaCluster]
 """Given how many nodes, the session's cluster of that size, whole: whatever a test has killed or frozen is back."""
@@ -69,6 +71,10 @@ class Log(Protocol):
         """Returns when clients can use it."""
         ...
 
+    def replace(self) -> object:
+        """Kills it and loses all that was in it: what answers at its address then is another log."""
+        ...
+
 
 class EmbeddedLog:
     """One `broker serve`."""
@@ -87,6 +93,11 @@ class EmbeddedLog:
     def url(self) -> str:
         return f"kafka://{self.bootstrap}"
 
+    def replace(self) -> None:
+        self.kill()
+        shutil.rmtree(self._process.data_dir)
+        self.start()
+
 
 class ClusterLog:
     """All nodes of a cluster as one: none of them is there when it is away."""
@@ -103,6 +114,9 @@ class ClusterLog:
 
     def start(self) -> None:
         self._cluster.resume()
+
+    def replace(self) -> None:
+        self._cluster.replace()
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +188,23 @@ def service_settings(log_kind: str, empty_log_url: str, request: pytest.FixtureR
     if log_kind == "kafka":
         settings["EVENTBUS_DATABASE_URL"] = request.getfixturevalue("empty_postgres_url")
     return settings
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    log_kind: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, str]:
+    """The same, once for all tests of a module."""
+    if log_kind == "embedded":
+        return {"EVENTBUS_BROKER_URL": f"embedded:{tmp_path_factory.mktemp('module')}/state"}
+    clusters: Clusters = request.getfixturevalue("kafka_cluster")
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    cluster = clusters(3)
+    delete_topics(cluster.bootstrap)
+    return {
+        "EVENTBUS_BROKER_URL": cluster.url,
+        "EVENTBUS_DATABASE_URL": postgres.url(postgres.create_database()),
+    }
 
 
 def delete_topics(bootstrap: str, chosen: Collection[str] | None = None) -> None:

@@ -3,20 +3,20 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
+from eventbus.config import load_settings
 from eventbus.database import Database, InboxHorizons
+from tests.crash.world import read_tables
 from tests.eventbus.cli.test_command import Result, eventbus
 
 SERVICE = """
@@ -49,8 +49,12 @@ SEEK = ("consumers", "seek", "--app", "service:app", "--consumer", "shop", "--to
 class Running:
     """The service, and what its handler has printed."""
 
-    def __init__(self, directory: Path, process: "subprocess.Popen[str]") -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, settings: Mapping[str, str], process: "subprocess.Popen[str]") -> None:
+        self._directory = directory
+        self._settings = settings
+        self.database_url = load_settings(
+            "shop", **{name.removeprefix("EVENTBUS_").lower(): value for name, value in settings.items()}
+        ).effective_database_url
         self.handled: list[str] = []
         self._process = process
         threading.Thread(target=self._read, daemon=True).start()
@@ -69,7 +73,7 @@ class Running:
 
     def checkpoint(self) -> int:
         """Of the only partition."""
-        (row,) = json.loads(eventbus(self.directory, "consumers", "list", "--service", "shop", "--json").stdout)
+        (row,) = json.loads(self.eventbus("consumers", "list", "--service", "shop", "--json").stdout)
         assert (row["consumer"], row["topic"], row["partition"]) == ("shop", "payments", 0)
         return int(row["next_offset"])
 
@@ -79,13 +83,16 @@ class Running:
         return bool(row["from"] == row["log_end"])
 
     def seek(self, *arguments: str) -> Result:
-        return eventbus(self.directory, *SEEK, *arguments)
+        return self.eventbus(*SEEK, *arguments)
+
+    def eventbus(self, *arguments: str) -> Result:
+        return eventbus(self._directory, *arguments, **self._settings)
 
     def has_forgotten(self, before: datetime) -> None:
         """Whatever was handled before then has expired, as the service does it itself after days."""
 
         async def expire() -> None:
-            database = Database.from_url(f"sqlite:///{self.directory}/state/shop.sqlite3")
+            database = Database.from_url(self.database_url)
             async with database.transaction() as connection:
                 await InboxHorizons().expire(connection, "shop", before, (), limit=1000)
             await database.aclose()
@@ -94,18 +101,18 @@ class Running:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Running]:
+def service(tmp_path: Path, service_settings: dict[str, str]) -> Iterator[Running]:
     """A running service that has handled five payments."""
     (tmp_path / "service.py").write_text(SERVICE)
     process = subprocess.Popen(
         [sys.executable, "service.py"],
         cwd=tmp_path,
-        env={**os.environ, "EVENTBUS_BROKER_URL": f"embedded:{tmp_path}/state"},
+        env={**os.environ, **service_settings, "EVENTBUS_INSTANCE_ID": "shop-0"},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        running = Running(tmp_path, process)
+        running = Running(tmp_path, service_settings, process)
         running.until(lambda: sorted(running.handled) == ORDERS)
         running.until(running.is_at_end)
         yield running
@@ -158,9 +165,7 @@ def test_a_place_is_an_offset_or_a_time_within_the_log(service: Running) -> None
         assert words in refused.stderr
     assert (
         "Say which service"
-        in eventbus(
-            service.directory, "consumers", "seek", "--consumer", "shop", "--topic", "payments", "--to-beginning"
-        ).stderr
+        in service.eventbus("consumers", "seek", "--consumer", "shop", "--topic", "payments", "--to-beginning").stderr
     )
 
     def place(*arguments: str) -> int:
@@ -172,5 +177,5 @@ def test_a_place_is_an_offset_or_a_time_within_the_log(service: Running) -> None
     assert place("--to-time", "2020-01-01") == 0
     assert place("--to-time", (datetime.now(UTC) + timedelta(days=1)).isoformat()) >= len(ORDERS)
     assert service.checkpoint() == before
-    with closing(sqlite3.connect(service.directory / "state" / "shop.sqlite3")) as database:
-        assert database.execute("SELECT count(*) FROM eventbus_inbox").fetchone() == (len(ORDERS),)
+    found = read_tables(service.database_url, {"found": "SELECT count(*) FROM eventbus_inbox"})["found"]
+    assert [tuple(row) for row in found] == [(len(ORDERS),)]

@@ -58,46 +58,52 @@ APP = ("--app", "service:app")
 
 
 @dataclass
-class Place:
-    """A service's directory, its environment, and its process."""
+class Started:
+    """A service's directory and its environment."""
 
     directory: Path
     settings: dict[str, str]
+
+
+@dataclass
+class Running(Started):
+    """And its process."""
+
     process: subprocess.Popen[str]
 
 
 @pytest.fixture
-def service(tmp_path: Path, service_settings: dict[str, str]) -> Iterator[Place]:
+def service(tmp_path: Path, service_settings: dict[str, str]) -> Iterator[Running]:
     """A running service whose view has seen seven orders."""
     (tmp_path / "service.py").write_text(SERVICE)
     process = subprocess.Popen(
         [sys.executable, "service.py"],
         cwd=tmp_path,
-        env={**os.environ, **service_settings},
+        env={**os.environ, **service_settings, "EVENTBUS_INSTANCE_ID": "shop-0"},
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "applied\n"
-        yield Place(tmp_path, service_settings, process)
+        yield Running(tmp_path, service_settings, process)
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
 
-def said(place: Place, *arguments: str) -> str:
-    result = eventbus(place.directory, "projections", *arguments, **place.settings)
+def said(service: Running, *arguments: str) -> str:
+    result = eventbus(service.directory, "projections", *arguments, **service.settings)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
-def status(place: Place) -> dict[str, object]:
-    (found,) = json.loads(said(place, "status", "--json", "--seconds", "0", *APP))
+def status(service: Running) -> dict[str, object]:
+    (found,) = json.loads(said(service, "status", "--json", "--seconds", "0", *APP))
     return dict(found)
 
 
-def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(service: Place) -> None:
+def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(service: Running) -> None:
     """The way of an operator through all commands, on the log and the database of a service that goes on."""
     deadline = time.monotonic() + SECONDS_MAX
     while (found := status(service))["lag"] != 0:  # behind the markers of the relay's transactions, too
@@ -132,7 +138,7 @@ def test_a_view_is_watched_paused_built_switched_gone_back_from_and_cleaned_up(s
     assert (row["generation"], row["state"]) == (1, "live")
 
 
-def test_a_view_that_is_behind_says_by_how_much(service: Place) -> None:
+def test_a_view_that_is_behind_says_by_how_much(service: Running) -> None:
     """Nothing is wrong with it: five orders have come while no process of it was there."""
     deadline = time.monotonic() + SECONDS_MAX
     while (before := status(service))["lag"] != 0:
@@ -169,20 +175,20 @@ def test_a_view_that_is_behind_says_by_how_much(service: Place) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(
-    started: Path, arguments: list[str], code: int, words: str
+    started: Started, arguments: list[str], code: int, words: str
 ) -> None:
     """With the names that there are, and the way out."""
-    result = eventbus(started, "projections", *arguments, *APP)
+    result = eventbus(started.directory, "projections", *arguments, *APP, **started.settings)
     assert result.returncode == code
     assert words in result.stderr
     assert "Traceback" not in result.stderr
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def started(tmp_path_factory: pytest.TempPathFactory, module_settings: dict[str, str]) -> Started:
     """What a service has left that was started once."""
     directory = tmp_path_factory.mktemp("started")
     (directory / "service.py").write_text(SERVICE.replace("await anyio.sleep_forever()", ""))
-    environment = {**os.environ, "EVENTBUS_BROKER_URL": f"embedded:{directory}/state"}
+    environment = {**os.environ, **module_settings}
     subprocess.run([sys.executable, "service.py"], cwd=directory, env=environment, check=True, timeout=60)
-    return directory
+    return Started(directory, module_settings)

@@ -20,7 +20,6 @@ from eventbus.store import UnitOfWork
 from eventbus.transport import IncomingRecord, KafkaTransport
 from tests.eventbus.delivery.log import pay
 from tests.eventbus.delivery.service import Paid, delivery, effects_in, make_effects_table, take_effect
-from tests.servers.broker_process import BrokerProcess, running_broker
 from tests.servers.logs import Log
 
 pytestmark = pytest.mark.anyio
@@ -99,23 +98,23 @@ async def test_the_brokers_death_is_survived_and_nothing_is_lost_or_doubled(
     assert sorted(await effects_in(database)) == list(range(3100))
 
 
-async def test_a_consumer_begins_before_its_broker(database: Database, service: str, tmp_path: Path) -> None:
+@pytest.mark.kills_the_log
+async def test_a_consumer_begins_before_its_broker(log: Log, database: Database, service: str) -> None:
     """It waits, says so in its status, and goes on when the broker is there."""
-    process = BrokerProcess(tmp_path / "broker").start()
-    process.stop()
-    transport = KafkaTransport(process.bootstrap)
+    log.kill()
+    topic = f"payments-{uuid.uuid4().hex[:8]}"
+    transport = KafkaTransport(log.bootstrap)
     await transport.start()
-    consumer = Consumer(transport, delivery(database, take, service=service, topic="payments"))
+    consumer = Consumer(transport, delivery(database, take, service=service, topic=topic))
     try:
         async with consuming(consumer):
             await until(lambda: in_state(consumer, "waiting for the broker"))
-            process.start()
-            await transport.ensure_topics({"payments": 3})
-            await pay(transport, "payments", range(10))
+            await anyio.to_thread.run_sync(log.start)
+            await transport.ensure_topics({topic: 3})
+            await pay(transport, topic, range(10))
             await until(lambda: effects_are(database, 10))
     finally:
         await transport.aclose()
-        process.close()
 
 
 async def in_state(consumer: Consumer, state: str) -> bool:
@@ -238,31 +237,29 @@ async def test_an_absent_database_pauses_the_consumer_and_skips_nothing(
     assert 1 <= len(said) <= 2
 
 
+@pytest.mark.kills_the_log
 async def test_another_log_under_the_same_address_stops_the_consumer_with_the_way_out(
-    database: Database, service: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    log: Log,
+    transport: KafkaTransport,
+    topic: str,
+    database: Database,
+    service: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The broker's directory was removed: no event of the new log takes effect, and the status says why."""
-    directory = tmp_path / "broker"
-    with running_broker(directory) as process:
-        transport = KafkaTransport(process.bootstrap)
-        await transport.start()
-        await transport.ensure_topics({"payments": 3})
-        await pay(transport, "payments", range(10))
-        consumer = Consumer(transport, delivery(database, take, service=service, topic="payments"), instance_id="one")
-        async with consuming(consumer):
-            await until(lambda: effects_are(database, 10))
-            process.kill()
-            directory.rename(tmp_path / "lost")
-            process.start()
-            await transport.ensure_topics({"payments": 3})
-            await pay(transport, "payments", range(100, 130))
-            await until(lambda: in_state(consumer, "stopped"))
-        reason = consumer.status().reason or ""
-        assert "cluster" in reason
-        assert "empty database" in reason
-        assert "has stopped" in caplog.text
-        assert sorted(await effects_in(database)) == list(range(10))
-        await transport.aclose()
+    """All that was kept has been removed: no event of the new log takes effect, and the status says why."""
+    await pay(transport, topic, range(10))
+    consumer = Consumer(transport, delivery(database, take, service=service, topic=topic), instance_id="one")
+    async with consuming(consumer):
+        await until(lambda: effects_are(database, 10))
+        await anyio.to_thread.run_sync(log.replace)
+        await transport.ensure_topics({topic: 3})
+        await pay(transport, topic, range(100, 130))
+        await until(lambda: in_state(consumer, "stopped"))
+    reason = consumer.status().reason or ""
+    assert "cluster" in reason
+    assert "empty database" in reason
+    assert "has stopped" in caplog.text
+    assert sorted(await effects_in(database)) == list(range(10))
 
 
 async def test_stopping_finishes_the_batch_in_flight(

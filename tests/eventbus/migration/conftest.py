@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.eventbus.migration.old_world import OldWorld
-from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.broker_process import running_broker
+from tests.servers.logs import EmbeddedLog, Log, delete_topics
 
 
 @pytest.fixture
@@ -13,7 +14,12 @@ def old(tmp_path: Path) -> OldWorld:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Iterator[BrokerProcess]:
-    """A log of its own, which is reached by a kafka:// URL as any cluster is."""
-    with running_broker(tmp_path / "target") as broker:
-        yield broker
+def target(log_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Log]:
+    """A log without topics, which is reached by a kafka:// URL: a broker of its own, and the cluster."""
+    if log_kind == "kafka":
+        log: Log = request.getfixturevalue("log")
+        delete_topics(log.bootstrap)
+        yield log
+    else:
+        with running_broker(tmp_path / "target") as broker:
+            yield EmbeddedLog(broker)

@@ -22,12 +22,13 @@ from eventbus.transport.port import TopicPartition
 from tests.eventbus.cli.test_command import eventbus
 from tests.eventbus.migration.old_world import OldWorld, contents
 from tests.servers.broker_process import BrokerProcess
+from tests.servers.logs import Log
 
 KILLED_WITHIN_SECONDS = 100.0
 
 
-def _arguments(old: OldWorld, target: BrokerProcess, *more: str) -> list[str]:
-    return ["migrate", "--from", f"embedded:{old.directory}", "--to", f"kafka://{target.bootstrap}", *more]
+def _arguments(old: OldWorld, target: Log, *more: str) -> list[str]:
+    return ["migrate", "--from", f"embedded:{old.directory}", "--to", target.url, *more]
 
 
 def _shop(old: OldWorld, url: str) -> list[str]:
@@ -35,7 +36,7 @@ def _shop(old: OldWorld, url: str) -> list[str]:
 
 
 def test_everything_is_moved_and_positions_point_at_the_same_records(
-    tmp_path: Path, old: OldWorld, target: BrokerProcess, empty_postgres_url: str
+    tmp_path: Path, old: OldWorld, target: Log, empty_postgres_url: str
 ) -> None:
     """Keys, headers, times and order of the log with its gaps; checkpoints, dead letters, groups; told as JSON."""
     place = old.fill(200)
@@ -96,7 +97,7 @@ def test_everything_is_moved_and_positions_point_at_the_same_records(
 
 @pytest.mark.timeout(400)
 def test_a_move_that_is_killed_goes_on_where_it_was(
-    tmp_path: Path, old: OldWorld, target: BrokerProcess, empty_postgres_url: str
+    tmp_path: Path, old: OldWorld, target: Log, empty_postgres_url: str
 ) -> None:
     """SIGKILL while records are copied, then while rows are; a half-filled database is refused by services."""
     place = old.fill(40_000, transaction=2_000)
@@ -154,7 +155,7 @@ def _kill_when(command: list[str], directory: Path, reached: Callable[[], bool])
 
 
 def test_a_running_service_is_named_and_nothing_is_moved(
-    tmp_path: Path, old: OldWorld, target: BrokerProcess, empty_postgres_url: str
+    tmp_path: Path, old: OldWorld, target: Log, empty_postgres_url: str
 ) -> None:
     """By its lock in the directory of the embedded broker; by its relay's lease where only its database is seen."""
     place = old.fill(20)
@@ -185,7 +186,7 @@ def test_a_running_service_is_named_and_nothing_is_moved(
 
 
 def test_a_target_with_other_records_or_rows_is_refused_and_left_as_it_is(
-    tmp_path: Path, old: OldWorld, target: BrokerProcess, empty_postgres_url: str
+    tmp_path: Path, old: OldWorld, target: Log, empty_postgres_url: str
 ) -> None:
     """A topic of that name with something else in it; a database that a service has worked with since."""
     place = old.fill(20)
@@ -212,7 +213,7 @@ def test_a_target_with_other_records_or_rows_is_refused_and_left_as_it_is(
     assert anyio.run(_stored, empty_postgres_url) == 5
 
 
-def test_a_topic_with_more_partitions_is_a_new_one(tmp_path: Path, old: OldWorld, target: BrokerProcess) -> None:
+def test_a_topic_with_more_partitions_is_a_new_one(tmp_path: Path, old: OldWorld, target: Log) -> None:
     """Every key's records stay together and in order; a consumer with something left to read is refused first."""
     place = old.fill(200)
     source = BrokerProcess(old.directory / "broker").start()

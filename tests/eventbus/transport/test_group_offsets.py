@@ -1,7 +1,7 @@
 """A group's offsets in the log, which consoles and monitors read, and nobody else."""
 
 import time
-from collections.abc import Iterator
+import uuid
 
 import anyio.to_thread
 import pytest
@@ -9,47 +9,45 @@ import pytest
 from eventbus.testing.contracts.transport import begun, nothing_in_flight, outgoing
 from eventbus.transport import KafkaTransport, TopicPartition
 from eventbus.transport.kafka.administration import ClusterAdministration
-from tests.broker.server.test_metrics import samples
-from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.eventbus.transport.client_statistics import ClientStatistics
+from tests.servers.logs import Log
 
 pytestmark = pytest.mark.anyio
-PLACE = TopicPartition("orders", 0)
 
 
-@pytest.fixture
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    with running_broker(tmp_path_factory.mktemp("offsets") / "broker", "--metrics-listen", "127.0.0.1:0") as running:
-        yield running
-
-
-async def test_commits_of_a_second_are_one_request_and_the_last_is_stored_at_the_end(broker: BrokerProcess) -> None:
+async def test_commits_of_a_second_are_one_request_and_the_last_is_stored_at_the_end(
+    log: Log, client_statistics: ClientStatistics
+) -> None:
     """Each is a write that the cluster replicates; whoever closes leaves the offset where it was."""
-    transport = KafkaTransport(broker.bootstrap)
+    transport = KafkaTransport(log.bootstrap)
     await transport.start()
-    await transport.ensure_topics({PLACE.topic: 1})
+    place = TopicPartition(f"orders-{uuid.uuid4().hex[:8]}", 0)
+    group = f"group-{uuid.uuid4().hex[:8]}"
+    await transport.ensure_topics({place.topic: 1})
     producer = transport.producer()
-    consumer = transport.consumer("shop", [PLACE.topic], instance_id=None, revoked=nothing_in_flight)
+    consumer = transport.consumer(group, [place.topic], instance_id=None, revoked=nothing_in_flight)
     await begun(consumer)
     began = time.monotonic()
     for number in range(60):
-        await producer.publish(outgoing(PLACE.topic, [number]))
+        await producer.publish(outgoing(place.topic, [number]))
         with anyio.fail_after(30):
             while not (await consumer.receive()).batches:
                 pass
-        consumer.commit({PLACE: number + 1})
+        consumer.commit({place: number + 1})
     with anyio.fail_after(30):
-        while await group_offsets(broker) != {PLACE: 60}:
+        while await group_offsets(log, group) != {place: 60}:
             await consumer.receive(records=False)
-    seconds = time.monotonic() - began
-    requests = samples(broker)["broker_request_seconds_count", (("api", "offset_commit"),)]
-    assert requests <= seconds + 2
-    consumer.commit({PLACE: 61})
+        all_sent = client_statistics.times
+        while client_statistics.times == all_sent:
+            await consumer.receive(records=False)
+    assert 1 <= client_statistics.requests("OffsetCommit") <= time.monotonic() - began + 2
+    consumer.commit({place: 61})
     await consumer.aclose()
-    assert await group_offsets(broker) == {PLACE: 61}
+    assert await group_offsets(log, group) == {place: 61}
     await producer.aclose()
     await transport.aclose()
 
 
-async def group_offsets(broker: BrokerProcess) -> dict[TopicPartition, int]:
-    administration = ClusterAdministration(broker.bootstrap, {})
-    return dict(await anyio.to_thread.run_sync(administration.group_offsets, "shop"))
+async def group_offsets(log: Log, group: str) -> dict[TopicPartition, int]:
+    administration = ClusterAdministration(log.bootstrap, {})
+    return dict(await anyio.to_thread.run_sync(administration.group_offsets, group))

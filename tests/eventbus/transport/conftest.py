@@ -1,0 +1,1 @@
+from tests.eventbus.transport.client_statistics import *  # noqa: F403 (the fixture)
