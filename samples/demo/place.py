@@ -55,8 +55,8 @@ def find_place(directory: Path) -> Place:
     settings = {
         service: {
             "EVENTBUS_BROKER_URL": str(started["broker_url"]),
-            "EVENTBUS_DATABASE_URL": databases[database],
+            "EVENTBUS_DATABASE_URL": databases[service],
         }
-        for service, database in SERVICES.items()
+        for service in SERVICES
     }
     return Place(settings, instances=3, servers=servers)

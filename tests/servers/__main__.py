@@ -21,7 +21,7 @@ from tests.interop.toolchain import kafka_jars
 from tests.servers.kafka_server import KafkaCluster
 from tests.servers.postgres import PostgresServer
 
-DATABASES = ("eventbus", "order_service", "payment_service")
+DATABASES = ("eventbus", "order-service", "payment-service")
 
 
 class Servers(TypedDict):
@@ -49,7 +49,7 @@ def up(directory: Path, nodes: int) -> Servers:
         postgres = PostgresServer(postgres_directory, outlives=True)
         started: Servers = {
             "broker_url": cluster.url,
-            "database_urls": {name: postgres.url(postgres.create_database(name=name)) for name in DATABASES},
+            "database_urls": {name: _new_database(postgres, name) for name in DATABASES},
             "postgres_directory": str(postgres_directory),
             "processes": [
                 (pid, psutil.Process(pid).create_time())
@@ -61,6 +61,11 @@ def up(directory: Path, nodes: int) -> Servers:
         cluster.close()
         raise
     return started
+
+
+def _new_database(postgres: PostgresServer, name: str) -> str:
+    postgres.create_database(name=f'"{name}"')
+    return postgres.url(name)
 
 
 def down(directory: Path) -> None:
@@ -105,9 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(missing.msg, file=sys.stderr)
         return 1
     print(f"export EVENTBUS_BROKER_URL='{servers['broker_url']}'")
-    first, *others = servers["database_urls"].items()
-    print(f"export EVENTBUS_DATABASE_URL='{first[1]}'")
-    print(f"# a database for each service: {', '.join(name for name, _ in others)} are there, too", flush=True)
+    first, *others = servers["database_urls"]
+    print(f"export EVENTBUS_DATABASE_URL='{servers['database_urls'][first]}'")
+    print(f"# a database for each service: /{' and /'.join(others)} in the place of /{first}", flush=True)
     return 0
 
 
