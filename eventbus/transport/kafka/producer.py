@@ -13,6 +13,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -89,10 +90,14 @@ class _Client:
             return Published(message.topic() or "", message.partition() or 0, message.offset() or 0)
         if error.code() in REFUSED:
             return _refusal(error, message.topic() or "")
-        if error.code() not in AWAY and self.broken is None:
+        if error.code() not in AWAY:
+            self._break(error)
+        return BrokerUnavailable(f"the record was not written: {describe(error)}")
+
+    def _break(self, error: KafkaError) -> None:
+        if self.broken is None:
             self.broken = describe(error)
             _log.error("the log takes nothing more from this producer, a new one is made: %s", self.broken)
-        return BrokerUnavailable(f"the record was not written: {describe(error)}")
 
     def give_up(self) -> None:
         """Gives up everything that is not written."""
@@ -107,10 +112,15 @@ class _Client:
     def _run(self) -> None:
         producer = self._producer
         while producer is not None and not self._closing.is_set():
-            producer.poll(_POLL_SECONDS)
+            try:
+                producer.poll(_POLL_SECONDS)
+            except KafkaException as raised:
+                # What ends it for good is told here first, and its records are told of afterwards.
+                self._break(raised.args[0])
             self._hand_over()
         if producer is not None:
-            producer.flush(1.0)
+            with suppress(KafkaException):
+                producer.flush(1.0)
         self._hand_over()
         self._producer = None
 

@@ -98,7 +98,9 @@ class KafkaTransactionalProducer:
     def _poll(self) -> None:
         """Between batches, for what librdkafka has to say about its connections."""
         if self._producer is not None:
-            self._producer.poll(0)
+            # One that is done for says so here, too, and the thread would end with it: the next call finds it out.
+            with suppress(KafkaException):
+                self._producer.poll(0)
 
     def _close(self) -> None:
         if self._is_open:
@@ -128,6 +130,7 @@ class KafkaTransactionalProducer:
         try:
             self._again(lambda seconds: self._live().init_transactions(seconds), final=_ID_REFUSED)
         except KafkaException as raised:
+            self._drop()
             raise self._not_taken(raised.args[0]) from raised
         self._is_taken = True
 
