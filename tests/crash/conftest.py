@@ -16,7 +16,7 @@ from tests.crash.outbox_driver import Ledger
 from tests.crash.parking.processes import Parking, make_tables
 from tests.crash.parking.work import faults, faults_of_lanes
 from tests.crash.parking.worker import main, main_in_lanes
-from tests.servers.broker_process import BrokerProcess, running_broker
+from tests.servers.logs import Log
 
 __all__ = ["database_url", "sqlite_template"]
 
@@ -47,17 +47,10 @@ def crash_on_postgresql(
         yield crash
 
 
-@pytest.fixture(scope="session")
-def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    """A broker that nobody kills, for tests that have a topic each."""
-    with running_broker(tmp_path_factory.mktemp("outbox") / "broker") as broker:
-        yield broker
-
-
 @pytest.fixture
-def ledger(tmp_path: Path, database_url: str, shared_broker: BrokerProcess, seed: int) -> Ledger:
-    """Once on SQLite, once on PostgreSQL."""
-    return Ledger(tmp_path, database_url, shared_broker.bootstrap, seed)
+def ledger(tmp_path: Path, database_url: str, log: Log, seed: int) -> Ledger:
+    """On SQLite or PostgreSQL, on a log that nobody kills meanwhile."""
+    return Ledger(tmp_path, database_url, log, seed)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """
 Starts processes that write entries and relay them, kills and freezes them, and checks what is left.
 
-The processes share a database, a topic and the slots of one service; the broker is the test's and lives on.
+The processes share a database, a topic and the slots of one service; the log is the session's and lives on.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from tests.crash.entries import KEYS, make_tables
 from tests.crash.kill_points import KillPlan
 from tests.crash.outbox_process import OutboxSettings, main
 from tests.crash.outbox_world import OutboxWorld, look, outbox_faults, outbox_faults_at_rest, read_outbox_world
+from tests.servers.logs import Log
 
 PARTITIONS: Final = 3
 LEASE_SECONDS: Final = 2.0
@@ -33,23 +34,23 @@ _LOOK_SECONDS: Final = 0.05
 class Ledger:
     """One service: its directory, database and topic, its processes, and how often each event may be repeated."""
 
-    def __init__(self, directory: Path, database_url: str, bootstrap: str, seed: int) -> None:
+    def __init__(self, directory: Path, database_url: str, log: Log, seed: int) -> None:
         self.directory = directory
         self.random = random.Random(seed)
-        self.bootstrap = bootstrap
+        self.bootstrap = log.bootstrap
         self.database_url = database_url
         self.topic = f"entries-{seed}-{time.time_ns() % 10**9}"
         self.in_doubt: Counter[str] = Counter()
         self.kill_log = directory / "kills.log"
         self._words = directory / "service.log"
         self._holders = 0
-        asyncio.run(self._prepare())
+        asyncio.run(self._prepare(log.topic_options))
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, topic_options: Mapping[str, str]) -> None:
         database = Database.from_url(self.database_url)
         await make_tables(database)
         await database.aclose()
-        transport = KafkaTransport(self.bootstrap, topic_options={"flush.before.ack": "true"})
+        transport = KafkaTransport(self.bootstrap, topic_options=topic_options)
         await transport.start()
         await transport.ensure_topics({self.topic: PARTITIONS})
         await transport.aclose()

@@ -6,11 +6,10 @@ The same plays without the break are those of `test_relays_killed` and `test_rel
 
 import time
 
-import pytest
-
 from tests.crash.outbox_driver import SOUND_SECONDS_MAX, Ledger
+from tests.crash.places import with_broken_relays
 
-pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+pytestmark = with_broken_relays
 
 
 def test_a_relay_without_slots_is_found(ledger: Ledger) -> None:

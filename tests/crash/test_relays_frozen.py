@@ -4,6 +4,7 @@ import pytest
 
 from tests.crash.cycles import cycles
 from tests.crash.outbox_driver import Ledger
+from tests.crash.places import in_each_place
 
 CYCLES = cycles(1)
 TRIES_MORE = 2 + CYCLES // 5
@@ -18,6 +19,7 @@ CASES = {
 }
 
 
+@in_each_place
 @pytest.mark.parametrize("point", CASES)
 def test_a_relay_that_wakes_up_too_late_changes_nothing(ledger: Ledger, point: str) -> None:
     """

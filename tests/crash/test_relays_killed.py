@@ -7,20 +7,24 @@ import pytest
 from tests.crash.cycles import cycles
 from tests.crash.outbox_driver import Ledger, Member
 from tests.crash.outbox_world import OutboxWorld
+from tests.crash.places import KAFKA, in_each_place
 
 CYCLES = cycles(10)
 
-on_sqlite = "sqlite"
-on_postgresql = "postgresql"
+on_sqlite = ("embedded", "sqlite")
+on_postgresql = ("embedded", "postgresql")
+on_kafka = ("kafka", "postgresql")
 
-# The database, the point, and how often a run passes it at most before it dies there.
+# Log and database, the point, and how often a run passes it at most before it dies there.
 CASES = [
-    (on_sqlite, "slot leased, not taken over in the log", 2),
-    (on_sqlite, "slot taken over in the log, lease not renewed", 2),
-    (on_postgresql, "lease renewed, not committed", 3),
-    (on_sqlite, "written, the log's transaction open", 40),
-    (on_postgresql, "written, the log's transaction open", 40),
-    (on_postgresql, "published, not deleted", 6),
+    (*on_sqlite, "slot leased, not taken over in the log", 2),
+    (*on_sqlite, "slot taken over in the log, lease not renewed", 2),
+    (*on_postgresql, "lease renewed, not committed", 3),
+    (*on_sqlite, "written, the log's transaction open", 40),
+    (*on_postgresql, "written, the log's transaction open", 40),
+    (*on_postgresql, "published, not deleted", 6),
+    pytest.param(*on_kafka, "slot taken over in the log, lease not renewed", 2, marks=KAFKA),
+    pytest.param(*on_kafka, "written, the log's transaction open", 40, marks=KAFKA),
 ]
 
 
@@ -28,7 +32,9 @@ def repeats_in(world: OutboxWorld) -> int:
     return len(world.log) - len({record.event_id for record in world.log})
 
 
-@pytest.mark.parametrize(("database_url", "point", "occurrence_max"), CASES, indirect=["database_url"])
+@pytest.mark.parametrize(
+    ("log_kind", "database_url", "point", "occurrence_max"), CASES, indirect=["log_kind", "database_url"]
+)
 def test_a_relay_is_killed_beside_another(ledger: Ledger, point: str, occurrence_max: int) -> None:
     """The dead relay's slots go to the other, or to its successor under the same name, and nothing is lost."""
     with ledger.member() as other:
@@ -50,6 +56,7 @@ def test_a_relay_is_killed_beside_another(ledger: Ledger, point: str, occurrence
         assert repeats_in(world) > 0, "no kill was between publishing and deleting"
 
 
+@in_each_place
 def test_relays_are_killed_at_any_moment(ledger: Ledger) -> None:
     """Three processes, one of them killed at a time, wherever it is just then."""
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from tests.crash.cycles import cycles
 from tests.crash.log_reader import headers_of
 from tests.crash.outbox_driver import PARTITIONS, Ledger
 from tests.crash.outbox_world import OutboxWorld
+from tests.crash.places import in_each_place
 
 WRITING_SECONDS = cycles(2)
 PROCESSES = 3
@@ -52,6 +53,7 @@ def commits_that_changed_places(world: OutboxWorld) -> int:
     return behind
 
 
+@in_each_place
 def test_a_reader_that_follows_the_log_misses_nothing(ledger: Ledger) -> None:
     """Each entry once, although transactions commit in another order than that in which they began."""
     with ExitStack() as stack:
