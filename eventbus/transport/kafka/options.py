@@ -90,8 +90,10 @@ def member_options(
 
 
 def reader_options(shared: Mapping[str, str | int]) -> Options:
-    """For reading without a group: the id is asked for by librdkafka and never joined."""
-    return {**_ALWAYS, **for_clients(shared, "C"), **_READING, "group.id": "eventbus-reader"}
+    """For reading without a group: librdkafka asks the cluster for the id, and never joins it."""
+    # Named like a group of the service, which are those that a cluster lets it use.
+    group_id = f"{shared['client.id']}.reader"
+    return {**_ALWAYS, **for_clients(shared, "C"), **_READING, "group.id": group_id}
 
 
 AWAY = frozenset(

@@ -6,7 +6,7 @@ service() {
     allow "$1" --operation Create --topic "$2" --topic "$3"
     allow "$1" --operation Read --operation Describe --topic "$2" --topic "$3"
     allow "$1" --operation Write --topic "$2"
-    # Its groups: of its handlers, of its views and of its delayed retries.
+    # Its groups: of its handlers; of its views, their rebuilds and its delayed retries.
     allow "$1" --operation Read --group "$1"
     allow "$1" --operation Read --group "$1." --resource-pattern-type prefixed
     # Its delayed retries (topics order-service.retry.1m and so on), where a handler asks for them.
