@@ -62,6 +62,7 @@ def test_a_reader_that_follows_the_log_misses_nothing(ledger: Ledger) -> None:
         members = [stack.enter_context(ledger.member(lease_seconds=LEASE_SECONDS)) for _ in range(PROCESSES)]
         for member in members:
             member.write(4)
+            member.await_answer("ready")
         ledger.pause(WRITING_SECONDS, WRITING_SECONDS)
         for member in members:
             member.rest()
