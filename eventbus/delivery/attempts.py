@@ -89,7 +89,7 @@ class Attempts:
         if waiting is not None:
             self._outcomes.waiting([waiting])
         elif is_new:
-            self._outcomes.handled({work.envelope.type: 1})
+            self._outcomes.handled({work.type: 1})
         else:
             self._outcomes.handled({}, repeated=1)
 

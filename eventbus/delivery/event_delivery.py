@@ -24,7 +24,7 @@ import anyio
 from eventbus.database import Checkpoints, Database, HandlerStarts, LogPartition, Parking
 from eventbus.delivery.batch import Batches
 from eventbus.delivery.event_claim import EventClaim, Parkings
-from eventbus.delivery.incoming import Sorting, Undecodable, Unhandled, Work
+from eventbus.delivery.incoming import Incoming, Sorting, Undecodable, Work
 from eventbus.delivery.lane_stream import LaneStream
 from eventbus.delivery.outcomes import Outcomes
 from eventbus.delivery.subscription import Feed, check_within
@@ -149,9 +149,11 @@ class EventDelivery:
         works: list[Work] = []
         for record in records:
             found = self._sorting.sort(record, claim.first_offsets)
-            if isinstance(found, Unhandled):
-                if found.type is not None:
-                    self._outcomes.skipped(found.type, record)
-            elif isinstance(found, Undecodable) or found.calls:
+            if isinstance(found, Incoming):
+                if found.calls:
+                    works.append(found)
+            elif isinstance(found, Undecodable):
                 works.append(found)
+            elif found.type is not None:
+                self._outcomes.skipped(found.type, record)
         return works

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ from eventbus.observability import (
     EVENTS_REVIVED,
     EVENTS_SKIPPED,
     Counters,
+    is_traced,
     process_span,
 )
 from eventbus.transport.port import IncomingRecord
@@ -68,7 +69,7 @@ class Outcomes:
         _log.warning(
             "handler %s failed at %s %s (%s-%d offset %d), attempt %d of %d, again in %.1f s: %s: %s",
             definition.name,
-            work.envelope.type,
+            work.type,
             work.envelope.id,
             work.record.topic,
             work.record.partition,
@@ -157,6 +158,8 @@ class Outcomes:
 
     def span(self, fence: Fence, works: Sequence[Work]) -> AbstractContextManager[object]:
         """Around the handling of *works*, linked to what created them."""
+        if not is_traced():
+            return nullcontext()
         creators = dict.fromkeys(
             work.envelope.traceparent for work in works if isinstance(work, Incoming) and work.envelope.traceparent
         )

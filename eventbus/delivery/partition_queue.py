@@ -35,12 +35,14 @@ class PartitionQueue:
 
     def add(self, batch: PartitionBatch) -> None:
         """Appends what was read; a record that is already handled (a broker may answer from a batch's start) is not."""
-        done = self.claim.next_offset
-        self.waiting.extend(record for record in batch.records if record.offset >= done)
+        done, records = self.claim.next_offset, batch.records
+        if records and records[0].offset < done:
+            records = [record for record in records if record.offset >= done]
+        self.waiting.extend(records)
         self.position = max(self.position, batch.next_offset)
-        if batch.records and batch.records[-1].offset >= done:
-            size = _size(batch.records)
-            self.batches.append((batch.records[-1].offset + 1, size))
+        if records:
+            size = _size(records)
+            self.batches.append((records[-1].offset + 1, size))
             self.waiting_bytes += size
         self.more.set()
 

@@ -149,7 +149,7 @@ class RetryDelivery:
                 await handle(transaction, incoming, call, retry.attempts + 1)
         claim.checkpoint, claim.next_offset = checkpoint, next_offset
         if is_new:
-            self._outcomes.handled({incoming.envelope.type: 1})
+            self._outcomes.handled({incoming.type: 1})
         else:
             self._outcomes.handled({}, repeated=1)
 

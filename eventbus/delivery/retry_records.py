@@ -82,7 +82,7 @@ def retry_row(service: str, retry: Retry, delay: Delay, now: datetime) -> Outbox
 
 def read_retry(record: IncomingRecord) -> Retry:
     """What a record of a delay topic holds. Raises UndecodableMessage for what is none of ours."""
-    text = dict(record.headers).get(HEADER)
+    text = record.header_map.get(HEADER)
     if text is None:
         raise UndecodableMessage(f"the header {HEADER} is missing: not written by eventbus")
     try:
@@ -94,14 +94,14 @@ def read_retry(record: IncomingRecord) -> Retry:
             if name not in (HEADER, KEY_IN_BASE64)
         ]
         headers += [(name, None) for name in told["null"]]
-        raw_key = dict(record.headers).get(KEY_IN_BASE64)
+        raw_key = record.header_map.get(KEY_IN_BASE64)
         original = replace(
             record,
             topic=str(told["topic"]),
             partition=int(told["partition"]),
             offset=int(told["offset"]),
             key=record.key if raw_key is None else base64.b64decode(raw_key),
-            headers=headers,
+            kept_headers=headers,
             timestamp_ms=int(told["timestamp_ms"]),
         )
         return Retry(

@@ -4,7 +4,8 @@ parked key waits there, handlers run in order, what cannot be decoded becomes de
 """
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,7 +34,7 @@ class Failed(Exception):
 class _Told:
     """What is told when the transaction has committed."""
 
-    handled: dict[str, int] = field(default_factory=dict[str, int])
+    handled: Mapping[str, int] = field(default_factory=dict[str, int])
     repeated: int = 0
     dead: list[tuple[Undecodable, Call | None, bool]] = field(
         default_factory=list[tuple[Undecodable, Call | None, bool]]
@@ -79,7 +80,7 @@ class Slices:
             if isinstance(work, Undecodable) and not work.calls:
                 await self._bury(transaction, work, None, told)
             for call in work.calls:
-                inbox_id = work.inbox_id(call)
+                inbox_id = None if work.message is None else work.message + call.suffix
                 if inbox_id is not None:
                     if inbox_id not in admitted:
                         told.repeated += 1
@@ -99,8 +100,7 @@ class Slices:
                         raise
                     except Exception as error:
                         raise Failed(index, call, error) from error
-            if isinstance(work, Incoming):
-                told.handled[work.envelope.type] = told.handled.get(work.envelope.type, 0) + 1
+        told.handled = Counter(work.type for work in works if isinstance(work, Incoming))
         if works:
             self._pace.took(len(works), time.monotonic() - begun)
         await self._parking.add(connection, told.waiting)

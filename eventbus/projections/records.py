@@ -25,7 +25,7 @@ class RecordDecoder:
 
     def decode(self, record: IncomingRecord) -> ProjectedEvent | None:
         """The event in *record*; None: not one that the projection takes. Raises UndecodableMessage."""
-        headers = dict(record.headers)
+        headers = record.header_map
         kind = headers.get("ce_type")
         wanted = None if kind is None else self._wanted.get(kind)
         if kind is not None and wanted is None:

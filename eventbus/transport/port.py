@@ -8,7 +8,7 @@ every implementation to them.
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from eventbus.errors import BrokerUnavailable, EventBusError, PublishRefused
 
@@ -43,9 +43,25 @@ class IncomingRecord:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Collection[tuple[str, bytes | None]]
-    """In their order; a name may be there twice."""
+    kept_headers: dict[str, bytes | None] | Collection[tuple[str, bytes | None]]
+    """A map, unless a name is there twice: it is what readers want, and the garbage collector passes it by."""
     timestamp_ms: int
+
+    @property
+    def headers(self) -> Collection[tuple[str, bytes | None]]:
+        """In their order; a name may be there twice."""
+        kept = self.kept_headers
+        if type(self.kept_headers) is dict:
+            return cast("dict[str, bytes | None]", kept).items()
+        return cast("Collection[tuple[str, bytes | None]]", kept)
+
+    @property
+    def header_map(self) -> dict[str, bytes | None]:
+        """The last of each name; not to be changed."""
+        kept = self.kept_headers
+        if type(self.kept_headers) is dict:
+            return cast("dict[str, bytes | None]", kept)
+        return dict(self.headers)
 
 
 @dataclass(frozen=True, slots=True)
