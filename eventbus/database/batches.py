@@ -2,7 +2,7 @@
 Many rows with one statement: the way in for everything that arrives in batches.
 
 PostgreSQL   INSERT … SELECT FROM unnest(one array a column): one round trip, and one plan for any number of rows
-SQLite       the prepared INSERT once a row, inside one hop to the connection's thread
+SQLite       a hundred rows a statement, inside one hop to the connection's thread
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import is_sqlite
 from eventbus.database.sqlite_engine import run_on_sqlite
+from eventbus.database.sqlite_rows import SqliteRows
 from eventbus.database.times import UtcTime, time_to_text
 
 # Narrower first: BigInteger is an Integer to SQLAlchemy.
@@ -44,6 +45,7 @@ class BatchInsert:
         self.ending = " ON CONFLICT DO NOTHING" if or_nothing else ending
         self.sqlite = f"INSERT INTO {self._table} ({self._names}) VALUES ({marks}){self.ending}"  # noqa: S608 (our names)
         self.postgresql = f"{self.select_from_arrays()}{self.ending}"
+        self._on_sqlite = SqliteRows(f"INSERT INTO {self._table} ({self._names})", self.width, self.ending)
 
     def select_from_arrays(self, first_parameter: int = 1) -> str:
         """PostgreSQL's insert without an ending, for statements that it is a part of; an array a column."""
@@ -68,7 +70,7 @@ class BatchInsert:
             return
         if is_sqlite(connection):
             values = [sqlite_values(row) for row in rows]
-            await run_on_sqlite(connection, lambda database: database.executemany(self.sqlite, values).close())
+            await run_on_sqlite(connection, lambda database: self._on_sqlite.insert(database, values))
         else:
             await connection.exec_driver_sql(self.postgresql, arrays(rows))
 

@@ -58,20 +58,27 @@ class Inbox:
         """
         if not message_ids:
             return set()
-        now = datetime.now(UTC)
+        now, new = datetime.now(UTC), set(message_ids)
         if is_sqlite(connection):
-            given = json.dumps(list(message_ids))
 
             def record(database: sqlite3.Connection) -> list[tuple[str]]:
-                repeated: list[tuple[str]] = database.execute(_REPEATED_ON_SQLITE, (consumer, given)).fetchall()
-                database.execute(_RECORD_ON_SQLITE, (consumer, time_to_text(now), given)).close()
+                values = (consumer, time_to_text(now), json.dumps(list(message_ids)))
+                database.execute("SAVEPOINT admitted").close()
+                recorded = database.execute(_RECORD_ON_SQLITE, values).rowcount
+                repeated: list[tuple[str]] = []
+                if recorded < len(new):
+                    # Only then are they looked for, before the rows that would hide which ones they are.
+                    database.execute("ROLLBACK TO admitted").close()
+                    repeated = database.execute(_REPEATED_ON_SQLITE, (consumer, values[2])).fetchall()
+                    database.execute(_RECORD_ON_SQLITE, values).close()
+                database.execute("RELEASE admitted").close()
                 return repeated
 
             repeated: Iterable[Sequence[object]] = await run_on_sqlite(connection, record)
         else:
             rows = await connection.exec_driver_sql(_RECORD_ON_POSTGRESQL, (consumer, now, list(message_ids)))
             repeated = rows.all()
-        return set(message_ids).difference(row[0] for row in repeated)
+        return new.difference(row[0] for row in repeated) if repeated else new
 
 
 class CommandInbox:

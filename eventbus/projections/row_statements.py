@@ -3,7 +3,7 @@ The statements of one table of rows, each for any number of rows at once.
 
 PostgreSQL   an array a column: one round trip, one plan. Rows are found by a look at the primary key for each, because
              a join or an IN would be planned while the table is empty, to read all of it
-SQLite       the prepared INSERT once a row, in one hop to the writer's thread
+SQLite       a hundred rows a statement, in one hop to the writer's thread
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from sqlalchemy.sql.expression import TextualSelect
 
 from eventbus.database.dialects import is_sqlite
 from eventbus.database.sqlite_engine import run_on_sqlite
+from eventbus.database.sqlite_rows import SqliteRows, SqliteValue
 from eventbus.projections.columns import ColumnType, JsonDocument
 from eventbus.projections.row import Row, RowShape
 
@@ -43,8 +44,7 @@ class RowStatements:
         self._upsert_on_postgresql = (
             f"{insert} SELECT {values} FROM unnest({arrays}) AS given({', '.join(names)}) {conflict}"  # noqa: S608 (the names of a class's fields)
         )
-        marks = ", ".join("?" for _ in names)
-        self._upsert_on_sqlite = f"{insert} VALUES ({marks}) {conflict}"
+        self._upsert_on_sqlite = SqliteRows(insert, len(names), conflict)
         self._fields = [(column.name, shape.column(column.name).dump) for column in columns]
         self._columns = columns
         self._processors: list[_Processor | None] | None = None
@@ -75,8 +75,8 @@ class RowStatements:
         """Inserts the rows, or puts them in the place of those that have their keys."""
         columns = self._transposed(rows, self._processors_of(connection.dialect))
         if is_sqlite(connection):
-            given = list(zip(*columns, strict=True))
-            await run_on_sqlite(connection, lambda driver: driver.executemany(self._upsert_on_sqlite, given).close())
+            given = cast("list[tuple[SqliteValue, ...]]", list(zip(*columns, strict=True)))
+            await run_on_sqlite(connection, lambda driver: self._upsert_on_sqlite.insert(driver, given))
         else:
             await connection.exec_driver_sql(self._upsert_on_postgresql, tuple(columns))
 

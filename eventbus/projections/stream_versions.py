@@ -3,6 +3,7 @@ Per stream of a service, the last version that a generation has applied: `view_<
 """
 
 import json
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.batches import BatchInsert
 from eventbus.database.dialects import is_sqlite
+from eventbus.database.sqlite_engine import run_on_sqlite
 
 Stream = tuple[str, str]
 """The service that recorded it, and its name there: two services may have an Order-o-1 each."""
@@ -28,12 +30,16 @@ class StreamVersions:
             Column("version", BigInteger, nullable=False),
         )
         # A look at the primary key for each stream: a join would be planned while the table is empty, to read it all.
-        version = f"SELECT version FROM {name} v WHERE v.source = given.source AND v.stream = given.stream"  # noqa: S608 (our own names)
-        given = "unnest($1::text[], $2::text[]) AS given(source, stream)"
-        self._read_on_postgresql = f"SELECT source, stream, ({version}) FROM {given}"  # noqa: S608
-        names = "json_extract(value, '$[0]') AS source, json_extract(value, '$[1]') AS stream"
-        given = f"(SELECT {names} FROM json_each(?)) AS given"  # noqa: S608
-        self._read_on_sqlite = f"SELECT source, stream, ({version}) FROM {given}"  # noqa: S608
+        self._read_on_postgresql = (
+            "SELECT source, stream, version FROM unnest($1::text[], $2::text[]) AS given(source, stream) "  # noqa: S608
+            f"CROSS JOIN LATERAL (SELECT version FROM {name} v "
+            "WHERE v.source = given.source AND v.stream = given.stream OFFSET 0) AS found"
+        )
+        # One row for all of them: each is a turn at the interpreter.
+        self._read_on_sqlite = (
+            f"SELECT json_group_object(stream, version) FROM {name} "  # noqa: S608
+            "WHERE source = ? AND stream IN (SELECT value FROM json_each(?))"
+        )
         self._write = BatchInsert(
             self.table,
             *("source", "stream", "version"),
@@ -45,12 +51,21 @@ class StreamVersions:
         if not streams:
             return {}
         if is_sqlite(connection):
-            found = await connection.exec_driver_sql(self._read_on_sqlite, (json.dumps(streams),))
-        else:
-            names = ([source for source, _ in streams], [stream for _, stream in streams])
-            found = await connection.exec_driver_sql(self._read_on_postgresql, names)
-        rows = cast("Iterable[tuple[str, str, int | None]]", found)
-        return {(source, stream): version for source, stream, version in rows if version is not None}
+            return await run_on_sqlite(connection, lambda database: self._read(database, streams))
+        names = ([source for source, _ in streams], [stream for _, stream in streams])
+        found = await connection.exec_driver_sql(self._read_on_postgresql, names)
+        rows = cast("Iterable[tuple[str, str, int]]", found)
+        return {(source, stream): version for source, stream, version in rows}
+
+    def _read(self, database: sqlite3.Connection, streams: Sequence[Stream]) -> dict[Stream, int]:
+        names: dict[str, list[str]] = {}
+        for source, stream in streams:
+            names.setdefault(source, []).append(stream)
+        found: dict[Stream, int] = {}
+        for source, given in names.items():
+            versions: str = database.execute(self._read_on_sqlite, (source, json.dumps(given))).fetchone()[0]
+            found |= {(source, stream): version for stream, version in json.loads(versions).items()}
+        return found
 
     async def write(self, connection: AsyncConnection, versions: Mapping[Stream, int]) -> None:
         """Each stream has come to its version."""
