@@ -41,6 +41,7 @@ from eventbus.delivery import Consumer
 from eventbus.embedded import joined
 from eventbus.messages import Envelope, Event
 from eventbus.projections import ProjectionRunner, Rebuild, Row, RowProjection, View, prepare_projections, projects
+from eventbus.projections.runner import VIEW_AHEAD_RECORDS
 from eventbus.serialization import encode
 from eventbus.serialization.types import MessageTypes
 from eventbus.store import new_event_id
@@ -164,7 +165,8 @@ async def raw_loop(address: str, events: int) -> None:
 async def catch_up(transport: KafkaTransport, database: Database, events: int, service: str = "shop") -> None:
     """A view that has read nothing yet, until it has read all."""
     runner = ProjectionRunner(OrderSummaries, service=service, database=database, types=_TYPES)
-    consumer = Consumer(transport, runner)
+    # As an application makes it.
+    consumer = Consumer(transport, runner, batch_size=runner.batch_size, waiting_max=VIEW_AHEAD_RECORDS)
     async with anyio.create_task_group() as tasks:
         await tasks.start(consumer.run)
         while await _position(database) < events:  # noqa: ASYNC110 (the consumer has no event for what is measured)

@@ -40,6 +40,7 @@ from eventbus.errors import DatabaseUnavailable, SchemaOutdated
 from eventbus.handlers import HandlerDefinition
 from eventbus.observability import EVENTS_HANDLED, Count, Counters
 from eventbus.projections import AnyProjection, ProjectionRunner, Upkeep, prepare_projections
+from eventbus.projections.runner import VIEW_AHEAD_RECORDS
 from eventbus.store import Transactions
 
 _log = logging.getLogger("eventbus")
@@ -264,7 +265,8 @@ def _consumers(definition: Definition, connection: Connection) -> list[Consumer 
             counters=definition.counters,
             clock=definition.clock,
         )
-        consumers.append(Upkeep(projection, runner, make, definition.database, definition.clock))
+        make_its = partial(make, batch_size=runner.batch_size, waiting_max=VIEW_AHEAD_RECORDS)
+        consumers.append(Upkeep(projection, runner, make_its, definition.database, definition.clock))
     return consumers
 
 

@@ -10,8 +10,10 @@ The table has one column a field (columns.py says which type) and the key as its
 projection starts, once per generation, under a name of its own; the class itself knows no database.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -57,7 +59,11 @@ class Row(BaseModel):
 
     def replace(self, **changes: object) -> Self:
         """A copy with some fields changed, validated like a new row (ValidationError)."""
-        return type(self).model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
+        held, cls = self.__dict__, type(self)
+        # The validator itself, and no property of the class for each field: every event of a row projection comes by.
+        values = {name: held[name] for name in cls.__pydantic_fields__} | changes
+        replaced: Self = cls.__pydantic_validator__.validate_python(values)
+        return replaced
 
 
 @dataclass(frozen=True)
@@ -97,14 +103,26 @@ class RowShape:
 
     def key(self, row: Row) -> RowKey:
         """The key of a row, as the columns hold it."""
-        held = row.__dict__
-        return tuple(held[c.name] if c.dump is None else c.dump(held[c.name]) for c in self.key_columns)
+        return self.read_key(row.__dict__)
+
+    @cached_property
+    def read_key(self) -> Callable[[Mapping[str, object]], RowKey]:
+        """The same, from a row's fields."""
+        return reads_key(self.key_columns)
 
     @cached_property
     def key_columns(self) -> tuple[FieldColumn, ...]:
         """The columns of the key, in its order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.row_type.row_key)
+
+
+def reads_key(columns: Sequence[FieldColumn]) -> Callable[[Mapping[str, object]], RowKey]:
+    """From the fields of a row, or of an event, to the key that *columns* hold: called several times an event."""
+    if any(column.dump is not None for column in columns):
+        return lambda held: tuple(held[c.name] if c.dump is None else c.dump(held[c.name]) for c in columns)
+    first, *others = (column.name for column in columns)
+    return itemgetter(first, *others) if others else lambda held: (held[first],)
 
 
 _NO_KEYS = (JsonDocument, ExactDecimal, Double)  # 5 and 5.0 are one key in Python and two in a table

@@ -21,7 +21,7 @@ from eventbus.messages import Event
 from eventbus.projections.columns import FieldColumn, column_of
 from eventbus.projections.definition import AnyProjection, EventFailed, Writer, define
 from eventbus.projections.naming import table_name
-from eventbus.projections.row import Row, RowKey, RowShape, row_shape
+from eventbus.projections.row import Row, RowKey, RowShape, reads_key, row_shape
 from eventbus.projections.row_table import RowTable
 
 R = TypeVar("R", bound=Row)
@@ -32,12 +32,12 @@ RowFunction = Callable[[Row | None, Event], Row | None]
 class _Step:
     function: RowFunction
     name: str
-    key_columns: tuple[FieldColumn, ...]
-    """The event's fields that are the row's key."""
+    read_key: Callable[[Mapping[str, object]], RowKey]
+    """From the event's fields to the row's key."""
 
-    def key(self, event: Event) -> RowKey:
-        held = event.__dict__
-        return tuple(held[c.name] if c.dump is None else c.dump(held[c.name]) for c in self.key_columns)
+
+_Place = tuple[_Step, RowKey]
+"""What an event does, and to which row."""
 
 
 class RowProjection(AnyProjection, Generic[R]):
@@ -78,9 +78,10 @@ class RowProjection(AnyProjection, Generic[R]):
         table = RowTable(cls._shape, tables[0])
 
         async def write(connection: AsyncConnection, events: Sequence[Event]) -> None:
-            before = await table.read_for_update(connection, cls._keys(events))
+            places = cls._places(events)
+            before = await table.read_for_update(connection, list(dict.fromkeys(key for _, key in places)))
             after = dict(before)
-            cls._apply(after, events)
+            cls._apply(after, events, places)
             await table.write(connection, before, after)
 
         return write
@@ -94,31 +95,28 @@ class RowProjection(AnyProjection, Generic[R]):
         """
         held: dict[RowKey, Row | None] = {cls._shape.key(row): row for row in rows}
         events = [event for event in events if type(event) in cls._steps]
-        for key in cls._keys(events):
+        places = cls._places(events)
+        for _, key in places:
             held.setdefault(key, None)
         try:
-            cls._apply(held, events)
+            cls._apply(held, events, places)
         except EventFailed as failed:
             raise failed.__cause__ or failed from None
         return [cast("R", row) for row in held.values() if row is not None]
 
     @classmethod
-    def _keys(cls, events: Sequence[Event]) -> list[RowKey]:
-        """The keys of the rows that the events touch, each once."""
-        return list(dict.fromkeys(cls._steps[type(event)].key(event) for event in events))
+    def _places(cls, events: Sequence[Event]) -> list[_Place]:
+        steps = cls._steps
+        return [((step := steps[type(event)]), step.read_key(event.__dict__)) for event in events]
 
     @classmethod
-    def _apply(cls, rows: dict[RowKey, Row | None], events: Sequence[Event]) -> None:
-        for index, event in enumerate(events):
-            step = cls._steps[type(event)]
-            key = step.key(event)
+    def _apply(cls, rows: dict[RowKey, Row | None], events: Sequence[Event], places: Sequence[_Place]) -> None:
+        read_key = cls._shape.read_key
+        for index, (step, key) in enumerate(places):
             try:
-                row = step.function(rows[key], event)
-                if row is not None and cls._shape.key(row) != key:
-                    raise ValueError(
-                        f"it was given the row with the key {key!r} and returned one with the key "
-                        f"{cls._shape.key(row)!r}"
-                    )
+                row = step.function(rows[key], events[index])
+                if row is not None and (own := read_key(row.__dict__)) != key:
+                    raise ValueError(f"it was given the row with the key {key!r} and returned one with the key {own!r}")
             except Exception as error:
                 raise EventFailed(index, step.name) from error
             rows[key] = row
@@ -164,5 +162,5 @@ def _steps(cls: type[RowProjection[R]], shape: RowShape) -> dict[type[Event], _S
                     f"{method.place}: {method.event.__name__}.{field} is {found.annotation}, and is to be the key "
                     f"{cls.row_type.__name__}.{row_field}: both have to be of one type, and never None"
                 )
-        steps[method.event] = _Step(getattr(projection, method.name), name, tuple(columns))
+        steps[method.event] = _Step(getattr(projection, method.name), name, reads_key(columns))
     return steps

@@ -76,7 +76,8 @@ class RowTable:
         deleted = [key for key, row in after.items() if row is None and before[key] is not None]
         if written:
             # In key order, as everywhere: whoever writes these rows without our locks meets them in one order.
-            written.sort(key=lambda row: repr(self._shape.key(row)))
+            key = self._shape.read_key
+            written.sort(key=lambda row: repr(key(row.__dict__)))
             await self._statements.write(connection, written)
         for part in _parts(deleted, PARAMETERS_MAX // len(self._key)):
             await connection.execute(delete(self._table).where(self.matches(part)))

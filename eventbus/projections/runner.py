@@ -9,10 +9,12 @@ checkpoint past it.
 
 import logging
 import random
+import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import anyio
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +24,7 @@ from eventbus.database.checkpoints import Checkpoint, Checkpoints, LogPartition
 from eventbus.database.dead_letters import DeadLetter, DeadLetters
 from eventbus.database.engine import Database
 from eventbus.database.inbox import Inbox
+from eventbus.delivery.pace import Pace
 from eventbus.errors import ForeignLog, UndecodableMessage
 from eventbus.observability import EVENTS_DEAD_LETTERED, EVENTS_PROJECTED, EVENTS_REPEATED, EVENTS_RETRIED, Counters
 from eventbus.projections.build import Build, ProjectedEvent
@@ -36,6 +39,11 @@ _log = logging.getLogger(__name__)
 
 SWITCH_POLL_SECONDS = 0.05
 BACKOFF_SECONDS = 0.05
+
+_BATCH_MIN: Final = 500
+_BATCH_MAX: Final = 2000
+VIEW_AHEAD_RECORDS: Final = 8000
+"""For its consumer: of six partitions more than a thousand each, which makes a batch worth having."""
 
 
 @dataclass(slots=True)
@@ -53,9 +61,12 @@ class ProjectionClaim:
         return self.start if self.checkpoint.next_offset is None else self.checkpoint.next_offset
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Item:
-    """A record of a batch: the projection's event in it, or why it is a dead letter, or neither."""
+    """
+    A record of a batch: the projection's event in it, or why it is a dead letter, or neither. Not frozen, as each
+    record has one; nobody changes it.
+    """
 
     record: IncomingRecord
     event: ProjectedEvent | None
@@ -97,6 +108,7 @@ class ProjectionRunner:
         self._checkpoints = Checkpoints()
         self._dead_letters = DeadLetters()
         self._builds: dict[int, Build] = {}
+        self._pace = Pace()
 
     @property
     def name(self) -> str:
@@ -109,6 +121,13 @@ class ProjectionRunner:
     @property
     def topics(self) -> Sequence[str]:
         return self._projection.projection_topics
+
+    def batch_size(self) -> int:
+        """
+        How many records are worth having at once: more where the view is quick to write, as each transaction costs
+        some milliseconds; not so many that a stop would have to abandon the batch of a slow one.
+        """
+        return max(_BATCH_MIN, min(self._pace.size, _BATCH_MAX))
 
     async def claim(self, log: LogPartition, start: int, end: int) -> ProjectionClaim:
         """
@@ -178,7 +197,11 @@ class ProjectionRunner:
         events: Sequence[ProjectedEvent],
         letters: Sequence[DeadLetter],
     ) -> int:
-        applied = await build.apply(connection, events) if events else 0
+        applied = 0
+        if events:
+            begun = time.monotonic()
+            applied = await build.apply(connection, events)
+            self._pace.took(len(events), time.monotonic() - begun)
         if letters:
             await self._dead_letters.add(connection, letters)
         return applied
@@ -211,7 +234,7 @@ class ProjectionRunner:
 
     def _letter(self, item: _Item, error: Exception, attempts: int) -> DeadLetter:
         record = item.record
-        headers = dict(record.headers)
+        headers = record.header_map
         cause = error.__cause__ if isinstance(error, EventFailed) and error.__cause__ is not None else error
         _log.error(
             "%s: the record at %s-%d offset %d is a dead letter: %s: %s",

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, NewType
 from uuid import UUID
@@ -113,6 +114,22 @@ def test_a_replaced_field_is_validated() -> None:
         row.replace(price=Decimal(-1))
     with pytest.raises(ValidationError):
         row.replace(prise=Decimal(1))
+
+
+def test_what_a_row_has_computed_is_no_field_of_its_copy() -> None:
+    """A cached property lies among the fields."""
+
+    class Priced(Row, key="sku"):
+        sku: str
+        net: int
+
+        @cached_property
+        def gross(self) -> int:
+            return self.net * 2
+
+    row = Priced(sku="s", net=1)
+    assert row.gross == 2
+    assert row.replace(net=2).gross == 4
 
 
 def test_a_row_may_name_a_class_that_comes_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
