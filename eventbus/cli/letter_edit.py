@@ -104,15 +104,12 @@ def _edited(letter: "DeadLetter", types: "MessageTypes") -> bytes:
 
 def _check(letter: "DeadLetter", value: bytes, types: "MessageTypes") -> None:
     """Raises InvalidConfiguration unless the letter can be decoded with this value."""
-    from datetime import UTC, datetime
-
     from eventbus.errors import UndecodableMessage
     from eventbus.messages import Envelope
+    from eventbus.transport.port import time_of
 
     try:
-        envelope = Envelope.from_headers(
-            letter.headers, time=datetime.fromtimestamp((letter.timestamp_ms or 0) / 1000, UTC)
-        )
+        envelope = Envelope.from_headers(letter.headers, time=time_of(letter.timestamp_ms or 0))
         if types.decode(envelope, value) is None:
             raise InvalidConfiguration(f"{envelope.type} is no event of this application: nothing is changed.")
     except UndecodableMessage as error:

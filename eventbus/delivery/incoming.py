@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from eventbus.database import DeadLetter, Failure, ParkedEvent, ParkedKey
@@ -147,7 +147,7 @@ class Sorting:
         try:
             sent_at = None
             if headers.get("ce_time") is None:
-                sent_at = datetime.fromtimestamp(max(0, record.timestamp_ms) / 1000, UTC)
+                sent_at = record.written_at
             envelope = Envelope.from_header_map(headers, time=sent_at)
             message = f"{envelope.source}/{envelope.id}"
             if "\x00" in message:

@@ -9,7 +9,7 @@ own timestamp, with some minutes for clocks that differ; every record that would
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
@@ -139,7 +139,7 @@ class Seeking:
             middle = (low + high) // 2
             async with aclosing(self._records(checkpoint.log, middle, high)) as records:
                 record = await anext(records, None)
-            if record is None or _written(record) >= place.time:
+            if record is None or record.written_at >= place.time:
                 high = middle
             else:
                 low = record.offset + 1
@@ -154,8 +154,8 @@ class Seeking:
             return None
         async with aclosing(self._records(checkpoint.log, next_offset, handled)) as records:
             async for record in records:
-                if _written(record) < horizon + _CLOCKS:
-                    return record.offset, _written(record)
+                if record.written_at < horizon + _CLOCKS:
+                    return record.offset, record.written_at
         return None
 
     async def _records(self, log: LogPartition, start: int, end: int) -> AsyncGenerator[IncomingRecord]:
@@ -189,7 +189,3 @@ def refusal(seek: Seek, offset: int, written: datetime) -> str:
         f"the inbox has forgotten what was handled before {seek.horizon:%Y-%m-%dT%H:%M:%SZ}: from there on handlers "
         "may have their effects a second time. Seek to a later place, or say --repeat-effects if that is what you want."
     )
-
-
-def _written(record: IncomingRecord) -> datetime:
-    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)

@@ -2,7 +2,6 @@
 From a record of the log to an event that a projection takes.
 """
 
-from datetime import UTC, datetime
 from typing import Final
 
 from eventbus.messages import Envelope, Event
@@ -49,8 +48,7 @@ class RecordDecoder:
                 return ProjectedEvent(event, id.decode(), (source.decode(), stream.decode()), int(version))
             except ValueError:
                 pass  # bytes that are no text, or no number: the envelope says which header
-        time = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
-        return self.decode_data(Envelope.from_header_map(headers, time=time), record.value)
+        return self.decode_data(Envelope.from_header_map(headers, time=record.written_at), record.value)
 
     def decode_data(self, envelope: Envelope, data: bytes | None) -> ProjectedEvent | None:
         """The same of a message whose envelope has been read already."""

@@ -8,9 +8,21 @@ every implementation to them.
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, cast
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, Protocol, cast
 
 from eventbus.errors import BrokerUnavailable, EventBusError, PublishRefused
+
+# The end of the year 9999, which is as far as a datetime goes.
+_TIMESTAMP_MS_MAX: Final = 253_402_300_799_000
+
+
+def time_of(timestamp_ms: int) -> datetime:
+    """
+    A record's timestamp as a time. It is the sender's, and may be any of 64 bits: one before 1970 (-1 is none at all)
+    counts as 1970, one behind the year 9999 as its end.
+    """
+    return datetime.fromtimestamp(min(max(0, timestamp_ms), _TIMESTAMP_MS_MAX) / 1000, UTC)
 
 
 class TopicPartition(NamedTuple):
@@ -62,6 +74,11 @@ class IncomingRecord:
         if type(self.kept_headers) is dict:
             return cast("dict[str, bytes | None]", kept)
         return dict(self.headers)
+
+    @property
+    def written_at(self) -> datetime:
+        """What its timestamp says."""
+        return time_of(self.timestamp_ms)
 
 
 @dataclass(frozen=True, slots=True)

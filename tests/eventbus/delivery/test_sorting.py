@@ -1,5 +1,7 @@
 """What a record is to a service's handlers, at a look or looked at with care."""
 
+from dataclasses import replace
+
 import pytest
 
 from eventbus.delivery.incoming import Incoming, Sorting, Undecodable, Unhandled
@@ -49,6 +51,17 @@ def test_an_event_is_the_same_however_its_headers_are_written(headers: dict[str,
     assert [call.name for call in found.calls] == ["payments.take"]
     if headers.get("ce_time", b"") is not None:
         assert found.envelope == Envelope.from_headers(found.record.headers)
+
+
+@pytest.mark.parametrize(
+    ("timestamp_ms", "year"), [(-(2**63), 1970), (-1, 1970), (1_772_000_000_000, 2026), (2**63 - 1, 9999)]
+)
+def test_a_timestamp_of_whatever_size_is_a_time(timestamp_ms: int, year: int) -> None:
+    """It is the sender's, and one that no datetime can be must not hold up all that is behind it."""
+    strange = replace(changed(ce_time=None), timestamp_ms=timestamp_ms)
+    found = sorting().sort(strange, {})
+    assert isinstance(found, Incoming)
+    assert found.envelope.time.year == year
 
 
 @pytest.mark.parametrize(
