@@ -160,7 +160,7 @@ def _connections(room: Room, server: Server) -> Figures:
     """As many connections as that, each with one request on its way; requests a second of all."""
     figures: dict[str, float] = {}
     for connections in _CONNECTIONS[:3] if room.is_quick else _CONNECTIONS:
-        count = max(connections * 4, room.sized(8_000))
+        count = max(connections * 4, room.sized(6_000))
         with numbered.topic(server.address) as name, ExitStack() as ending:
             sockets = [ending.enter_context(connected(server.address)) for _ in range(connections)]
             waiting = ending.enter_context(selectors.DefaultSelector())
