@@ -175,13 +175,10 @@ def _quickly(
     record: IncomingRecord, headers: Mapping[str, bytes | None], known: _Known, first_offsets: Mapping[str, int]
 ) -> Incoming | None:
     """The event of today's version as nearly every record has one; None: to be looked at with care."""
-    cls, value, source, id = known.event, record.value, headers.get("ce_source"), headers.get("ce_id")
-    if cls is None or value is None or source is None or id is None:
+    cls, value, message = known.event, record.value, _message(headers)
+    if cls is None or value is None or message is None:
         return None
     if headers.get("ce_eventversion") != known.version or not is_readable(headers):
-        return None
-    message = f"{source.decode()}/{id.decode()}"
-    if "\x00" in message:
         return None
     try:
         event = decode(cls, value)
@@ -200,7 +197,7 @@ def _wanted(calls: Sequence[Call], record: IncomingRecord, first_offsets: Mappin
 
 
 def _message(headers: Mapping[str, bytes | None]) -> str | None:
-    """What a record that cannot be decoded is in the inbox, if its source and id can be read."""
+    """What a record is in the inbox, if its source and id can be read."""
     source, id = headers.get("ce_source"), headers.get("ce_id")
     if not source or not id or b"\x00" in source + id:
         return None

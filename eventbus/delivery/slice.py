@@ -80,7 +80,7 @@ class Slices:
             if isinstance(work, Undecodable) and not work.calls:
                 await self._bury(transaction, work, None, told)
             for call in work.calls:
-                inbox_id = None if work.message is None else work.message + call.suffix
+                inbox_id = work.inbox_id(call)
                 if inbox_id is not None:
                     if inbox_id not in admitted:
                         told.repeated += 1
