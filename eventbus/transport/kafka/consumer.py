@@ -83,6 +83,7 @@ class KafkaConsumer:
         self._options = member_options(shared, group_id, instance_id, protocol)
         self._group_id = group_id
         self._instance_id = instance_id
+        self._is_classic = protocol == "classic"
         self._topics = list(topics)
         self._revoked = revoked
         self._connection = connection
@@ -103,6 +104,7 @@ class KafkaConsumer:
         self._reading: dict[TopicPartition, int] = {}
         self._paused = False
         self._doubtful = False
+        self._is_lost = False
         self._reopen_at = 0.0
         self._commit_at = 0.0
         self._reopen_pause = 0.0
@@ -172,6 +174,8 @@ class KafkaConsumer:
                     self._reopen_later(consumer)
                     return self._take([])
                 self._judge(error)
+            if self._is_lost:
+                self._begin_anew(consumer)
             if batches or self._doubtful or self._assignment_is_news:
                 return self._take(batches)
             if not records and time.monotonic() > deadline:
@@ -189,6 +193,11 @@ class KafkaConsumer:
             )
         self._reopen_pause = min(max(shortest, self._reopen_pause * 2), longest)
         self._reopen_at = time.monotonic() + self._reopen_pause
+        self._consumer = None
+        consumer.close()
+
+    def _begin_anew(self, consumer: Consumer) -> None:
+        self._is_lost = False
         self._consumer = None
         consumer.close()
 
@@ -298,7 +307,14 @@ class KafkaConsumer:
     def _on_lost(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
         # Nothing is committed: the group has forgotten this member, and a static one that commits while it joins anew
         # would be told, for good, that another has its name.
-        self._forget(consumer, self._give_up(partitions))
+        given_up = self._give_up(partitions)
+        if self._is_classic and consumer is self._consumer:
+            # The log may be another one whose topics are still to be made. This client would join, be assigned nothing,
+            # and find no change in a topic that has as many partitions as it had in the old log; and a client that took
+            # its static name over would get the same nothing, unasked. So it does not join any more: the next one does.
+            consumer.unsubscribe()
+            self._is_lost = True
+        self._forget(consumer, given_up)
 
     def _give_up(self, partitions: Sequence[KafkaPartition]) -> frozenset[TopicPartition]:
         given_up = _places(partitions) & self._assigned
