@@ -3,8 +3,9 @@ What every transport promises of writing in transactions; an implementation's te
 `TransportContract`.
 """
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import anyio
 import pytest
@@ -53,6 +54,14 @@ async def _read(transport: Transport, topic: str, ends: Sequence[int]) -> list[I
 
 def numbers(records: Sequence[IncomingRecord], key: bytes = b"k") -> list[int]:
     return [int(record.value or b"-1") for record in records if record.key == key]
+
+
+class LateHeaders(list[tuple[str, str | bytes]]):
+    """No headers, which take so long to be read that the record before them has been sent and answered meanwhile."""
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        time.sleep(0.1)
+        return super().__iter__()
 
 
 class TransactionalProducerContract:
@@ -161,4 +170,33 @@ class TransactionalProducerContract:
         assert numbers(found) == [1, 3, 4]
         assert numbers(found, b"big") == [0]
         assert len(found) == 5
+        await producer.aclose()
+
+    async def test_a_record_is_refused_while_later_ones_are_on_their_way_to_the_client(
+        self, transport: Transport, topic: str, transactional_id: str
+    ) -> None:
+        """Also where the refusal arrives in the middle of a batch all others are committed, in their order."""
+        producer = transport.transactional_producer(transactional_id)
+        await producer.take_over()
+        outcomes = await producer.publish(
+            [
+                OutgoingRecord(topic, b"big", b"0", []),
+                OutgoingRecord(topic, b"big", b"x" * 3_000_000, []),
+                OutgoingRecord(topic, b"big", b"2", LateHeaders()),
+                *outgoing(topic, [1, 3, 5]),
+                OutgoingRecord(topic, b"big", b"later", []),
+            ]
+        )
+        assert [type(outcome) for outcome in outcomes] == [
+            Published,
+            PublishRefused,
+            PublishRefused,
+            Published,
+            Published,
+            Published,
+            PublishRefused,
+        ]
+        found = await committed(transport, topic, 4)
+        assert numbers(found) == [1, 3, 5]
+        assert numbers(found, b"big") == [0]
         await producer.aclose()

@@ -29,6 +29,9 @@ _POLL_SECONDS = 0.02
 _PAUSE_SECONDS = 0.05
 _ABORT_AT_CLOSE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
+# What was sent behind a refused record counts as sent, and the next transaction's first record is then one too far on.
+# librdkafka finds it out by that transaction, and counts anew once it has aborted it.
+_SKIPPED_MAX = 3
 _NOT_ALLOWED = frozenset({KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 # librdkafka asks again for ever, and would say nothing: a broker's limit on transactional ids is not mended by waiting.
 _ID_REFUSED = frozenset({KafkaError.INVALID_REQUEST, KafkaError.POLICY_VIOLATION})
@@ -170,10 +173,14 @@ class KafkaTransactionalProducer:
         outcomes: dict[int, PublishOutcome],
     ) -> None:
         """Transactions until one is committed with all that is not refused of those *left*."""
+        again = _SKIPPED_MAX
         while left:
             attempt = _Attempt()
             error = self._transaction(records, left, places, attempt)
             if error is not None and not attempt.refused:
+                if error.code() == KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER and again:
+                    again -= 1
+                    continue
                 topics = {records[at].topic for at in left}
                 if error.code() not in REFUSED:
                     raise BrokerUnavailable(f"the transaction was aborted: {describe(error)}")
