@@ -152,7 +152,7 @@ def _many_topics(servers: Sequence[Server], counts: Sequence[int]) -> Iterator[M
 
 def _over_partitions(room: Room, server: Server, names: Mapping[int, str]) -> Figures:
     figures: dict[str, float] = {}
-    values = numbered.values_of(1024, room.sized(20) * 1_000)
+    values = numbered.values_of(1024, room.sized(16) * 1_000)
     for partitions, name in names.items():
         before = _ends(server, name, partitions)
         seconds = numbered.produce(numbered.producer_of(server.address), name, values, partitions)
@@ -250,7 +250,7 @@ CASES: Final = (
         "Kafka's own ProducerPerformance, 1 KB records, acks=1",
         (_RATE,),
         "broker",
-        partial(_opened, partial(_tool, 1024, 60)),
+        partial(_opened, partial(_tool, 1024, 48)),
         warm_up=1,
     ),
 )

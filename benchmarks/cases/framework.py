@@ -51,7 +51,7 @@ def peer(name: str, module: str, settings: Mapping[str, object]) -> Program:
 @contextmanager
 def _handling(room: Room) -> Iterator[Sequence[Contestant]]:
     address = room.broker.address
-    many, few = room.sized(40_000), room.sized(1_000)
+    many, few = room.sized(40_000), room.sized(800)
     with (
         _payments(address, delivery.TOPIC, many),
         numbered.topic(address, delivery.PARTITIONS) as small,
@@ -83,7 +83,7 @@ def _handling(room: Room) -> Iterator[Sequence[Contestant]]:
 def _once(room: Room) -> Iterator[Sequence[Contestant]]:
     """A handler that leaves a row, once however often the event arrives."""
     address = room.broker.address
-    many, few = room.sized(4_000), room.sized(500)
+    many, few = room.sized(3_000), room.sized(350)
     with (
         _payments(address, delivery.TOPIC, many),
         numbered.topic(address, delivery.PARTITIONS) as small,
@@ -167,7 +167,7 @@ def _dispatch(_room: Room) -> Iterator[Sequence[Contestant]]:
 
 @contextmanager
 def _relaying(room: Room) -> Iterator[Sequence[Contestant]]:
-    rows, few = room.sized(20_000), room.sized(500)
+    rows, few = room.sized(14_000), room.sized(400)
     address = room.broker.address
     with numbered.topic(address, delivery.PARTITIONS) as name, programs() as found:
         common = {"address": address, "topic": name}
@@ -183,7 +183,7 @@ def _relaying(room: Room) -> Iterator[Sequence[Contestant]]:
 
 @contextmanager
 def _catching_up(room: Room) -> Iterator[Sequence[Contestant]]:
-    events, few = room.sized(42_000), room.sized(800, 600)
+    events, few = room.sized(36_000), room.sized(600, 600)
     address = room.broker.address
     with numbered.topic(address, projections.PARTITIONS, name=projections.TOPIC), programs() as found:
         projections.fill(address, events // 3 * 3)

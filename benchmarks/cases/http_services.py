@@ -96,7 +96,7 @@ def _opened(room: Room) -> Iterator[Sequence[Contestant]]:
             services = _Services(room.folder / f"services-{kind}", databases)
             ending.callback(services.stop)
             services.start()
-            found.append(Doing(name, partial(services.one_after_the_other, room.sized(50))))
+            found.append(Doing(name, partial(services.one_after_the_other, room.sized(40))))
         yield found
 
 
