@@ -5,6 +5,7 @@ PostgreSQL   INSERT … SELECT FROM unnest(one array a column): one round trip, 
 SQLite       a hundred rows a statement, inside one hop to the connection's thread
 """
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -69,10 +70,13 @@ class BatchInsert:
         if not rows:
             return
         if is_sqlite(connection):
-            values = [sqlite_values(row) for row in rows]
-            await run_on_sqlite(connection, lambda database: self._on_sqlite.insert(database, values))
+            await run_on_sqlite(connection, lambda database: self.insert_on_sqlite(database, rows))
         else:
             await connection.exec_driver_sql(self.postgresql, arrays(rows))
+
+    def insert_on_sqlite(self, database: sqlite3.Connection, rows: Sequence[tuple[Value, ...]]) -> None:
+        """The same in the thread of a connection."""
+        self._on_sqlite.insert(database, [sqlite_values(row) for row in rows])
 
 
 def sqlite_values(row: tuple[Value, ...]) -> tuple[str | int | bytes | None, ...]:

@@ -9,6 +9,7 @@ Source     decision 2; Debezium's outbox event router (id, aggregatetype, aggreg
 """
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +19,11 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.batches import BatchInsert, Value
-from eventbus.database.dialects import Statement, as_list
+from eventbus.database.batches import BatchInsert, Value, arrays
+from eventbus.database.dialects import Statement, as_list, is_sqlite
 from eventbus.database.direct import Direct, PostgresqlDriver
 from eventbus.database.engine import Database
+from eventbus.database.sqlite_engine import run_on_sqlite
 from eventbus.database.tables import outbox, published, relay_slots
 from eventbus.database.times import UtcTime
 from eventbus.errors import LeaseLost
@@ -91,15 +93,22 @@ _COLUMNS: Final = (
     "created_at",
 )
 INSERT_ROWS: Final = BatchInsert(outbox, *_COLUMNS)
-_CLAIM: Final = select(*(outbox.c[name] for name in _COLUMNS), outbox.c.sequence).order_by(outbox.c.sequence)
+_NAMES: Final = ", ".join(f'"{name}"' for name in (*_COLUMNS, "sequence"))
+_CLAIM: Final = f"SELECT {_NAMES} FROM eventbus_outbox WHERE slot = %s ORDER BY sequence LIMIT %s"  # noqa: S608 (our names)
+_CLAIM_SQLITE: Final = _CLAIM % ("?", "?")
+_CLAIM_POSTGRESQL: Final = _CLAIM % ("$1", "$2")
 # A row that was published twice, by a relay that died and by the next, is where the first delete says.
 _PUBLISHED: Final = BatchInsert(published, "event_id", "topic", "partition", "offset", "published_at", or_nothing=True)
 
-_DELETE: Final = Statement(
-    sqlite=text(
-        "DELETE FROM eventbus_outbox WHERE slot = :slot AND sequence IN (SELECT value FROM json_each(:sequences))"
-    ),
-    postgresql=text("DELETE FROM eventbus_outbox WHERE slot = :slot AND sequence = ANY(CAST(:sequences AS bigint[]))"),
+_LEASE_SQLITE: Final = "SELECT lease_epoch FROM eventbus_relay_slots WHERE slot = ?"
+_DELETE_SQLITE: Final = "DELETE FROM eventbus_outbox WHERE slot = ? AND sequence IN (SELECT value FROM json_each(?))"
+# Who waits for the lease's row sees it as it is then, and that is before anything is deleted.
+_DELETE_POSTGRESQL: Final = (
+    "WITH lease AS (SELECT lease_epoch FROM eventbus_relay_slots WHERE slot = $1 FOR UPDATE), "  # noqa: S608 (our names)
+    "gone AS (DELETE FROM eventbus_outbox WHERE slot = $1 AND sequence = ANY($3::bigint[]) "
+    "AND (SELECT lease_epoch FROM lease) = $2), "
+    f"kept AS ({_PUBLISHED.select_from_arrays(4)} WHERE (SELECT lease_epoch FROM lease) = $2{_PUBLISHED.ending}) "
+    "SELECT lease_epoch FROM lease"
 )
 
 _POSITIONS: Final = Statement(
@@ -116,36 +125,23 @@ _POSITIONS: Final = Statement(
 
 class Outbox:
     """
-    The outbox of a database. Every method works in the transaction of the connection that it is given.
+    The outbox of a database. A method that is given a connection works in its transaction.
     """
 
     async def add(self, connection: AsyncConnection, rows: Sequence[OutboxRow]) -> None:
         """Add the rows, in their order, with one statement: there when the transaction commits, or not at all."""
         await INSERT_ROWS.execute(connection, [outbox_values(row) for row in rows])
 
-    async def claim(self, connection: AsyncConnection, slot: int, limit: int) -> list[OutboxRow]:
+    async def claim(self, database: Database, slot: int, limit: int) -> list[OutboxRow]:
         """
         The slot's first *limit* rows in the order in which they are to be published: a stream's by version, others as
         their commits became visible. Nothing is locked: who holds the slot's lease reads it alone.
         """
-        found = await connection.execute(_CLAIM.where(outbox.c.slot == slot).limit(limit))
-        return [
-            OutboxRow(
-                row.id,
-                row.aggregatetype,
-                row.aggregateid,
-                row.type,
-                row.payload,
-                row.topic,
-                row.key,
-                _headers(row.headers),
-                row.slot,
-                row.stream_version,
-                row.created_at,
-                row.sequence,
-            )
-            for row in found
-        ]
+        reading: Direct[Sequence[Sequence[object]]] = Direct(
+            lambda sqlite: sqlite.execute(_CLAIM_SQLITE, (slot, limit)).fetchall(),
+            lambda driver: driver.fetch(_CLAIM_POSTGRESQL, slot, limit),
+        )
+        return [_claimed(row) for row in await database.read(reading)]
 
     async def waiting(self, database: Database, slots: Sequence[int]) -> list[int]:
         """Those of *slots* that have rows; one cheap statement, for a relay that looks often."""
@@ -165,22 +161,24 @@ class Outbox:
         self, connection: AsyncConnection, slot: int, lease_epoch: int, rows: Sequence[PublishedRow]
     ) -> None:
         """
-        Delete what is in the log and leave where it is there, for receipts; three statements for any number of rows.
+        Delete what is in the log and leave where it is there, for receipts; one round trip for any number of rows.
 
         Raises LeaseLost, and changes nothing, when the slot has been taken over since the lease of *lease_epoch*.
         """
         if not rows:
             return
-        lease = select(relay_slots.c.lease_epoch).where(relay_slots.c.slot == slot).with_for_update()
-        found = (await connection.execute(lease)).scalar_one_or_none()
+        now = datetime.now(UTC)
+        positions = [(row.id, row.topic, row.partition, row.offset, now) for row in rows]
+        sequences = [row.sequence for row in rows]
+        if is_sqlite(connection):
+            found = await run_on_sqlite(
+                connection, lambda sqlite: _delete_on_sqlite(sqlite, slot, lease_epoch, sequences, positions)
+            )
+        else:
+            arguments = (slot, lease_epoch, sequences, *arrays(positions))
+            found = (await connection.exec_driver_sql(_DELETE_POSTGRESQL, arguments)).scalar_one_or_none()
         if found != lease_epoch:
             raise LeaseLost(f"slot {slot} of the outbox: held with lease epoch {lease_epoch}, is {found}: taken over")
-        await connection.execute(
-            _DELETE.on(connection),
-            {"slot": slot, "sequences": as_list(connection, [row.sequence for row in rows])},
-        )
-        now = datetime.now(UTC)
-        await _PUBLISHED.execute(connection, [(row.id, row.topic, row.partition, row.offset, now) for row in rows])
 
     async def positions(self, connection: AsyncConnection, event_ids: Sequence[str]) -> dict[str, Position]:
         """Where events are in the log; those that are not there yet, or were pruned, are missing."""
@@ -220,6 +218,34 @@ _WAITING_POSTGRESQL: Final = (
     "SELECT slot FROM unnest($1::integer[]) AS given(slot) "
     "WHERE EXISTS (SELECT FROM eventbus_outbox o WHERE o.slot = given.slot)"
 )
+
+
+_Claimed = tuple[str, str, str, str, bytes, str, str | None, str, int, int | None, datetime | str, int]
+"""A row as the drivers give it, `_COLUMNS` and the sequence; SQLite's times are text."""
+
+
+def _claimed(row: Sequence[object]) -> OutboxRow:
+    event_id, kind, of, named, payload, topic, key, headers, slot, version, time, sequence = cast("_Claimed", row)
+    created_at = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return OutboxRow(
+        event_id, kind, of, named, payload, topic, key, _headers(headers), slot, version, created_at, sequence
+    )
+
+
+def _delete_on_sqlite(
+    database: sqlite3.Connection,
+    slot: int,
+    lease_epoch: int,
+    sequences: Sequence[int],
+    positions: Sequence[tuple[Value, ...]],
+) -> int | None:
+    """The epoch that the slot's lease has; nothing is deleted when it is another."""
+    lease: tuple[int] | None = database.execute(_LEASE_SQLITE, (slot,)).fetchone()
+    found = None if lease is None else lease[0]
+    if found == lease_epoch:
+        database.execute(_DELETE_SQLITE, (slot, json.dumps(sequences))).close()
+        _PUBLISHED.insert_on_sqlite(database, positions)
+    return found
 
 
 async def _waiting_on_postgresql(driver: PostgresqlDriver, slots: Sequence[int]) -> list[int]:

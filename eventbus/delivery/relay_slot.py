@@ -172,9 +172,9 @@ class RelaySlot:
         parts = self._parts
         # Blocked rows stay in front: they are read again each time, and must not be all that is read.
         limit = BATCH_MAX + self.blocked.held
-        async with parts.database.reading() as connection:
-            rows = await parts.outbox.claim(connection, self.number, limit)
-            if self._shown:
+        rows = await parts.outbox.claim(parts.database, self.number, limit)
+        if self._shown:
+            async with parts.database.reading() as connection:
                 self.blocked.try_now(await parts.blocked_rows.retries(connection, self.number))
         ready = self.blocked.ready(rows)
         done: list[PublishedRow] = []

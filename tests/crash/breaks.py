@@ -85,8 +85,8 @@ class _DeletingFirst:
 
     async def publish(self, records: Sequence[OutgoingRecord]) -> list[PublishOutcome]:
         parts = self._slot._parts
+        rows = await parts.outbox.claim(parts.database, self._slot.number, len(records))
         async with parts.database.transaction() as connection:
-            rows = await parts.outbox.claim(connection, self._slot.number, len(records))
             sequences = [row.sequence for row in rows]
             await connection.execute(sqlalchemy.delete(outbox).where(outbox.c.sequence.in_(sequences)))
         return await self._producer.publish(records)

@@ -41,7 +41,7 @@ class GroupCommitContract:
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == [1, 2]
             assert await versions(connection, "Order-o-2") == [1]
-            rows = await waiting(connection)
+            rows = await waiting(database)
         assert [row.id for row in rows] == unit.event_ids
         assert dict(rows[0].headers)["ce_stream"] == "Order-o-1"
         assert heard == ["commit"]
@@ -110,7 +110,7 @@ class GroupCommitContract:
             await transaction.unit_of_work(metadata()).complete()
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == []
-            assert await waiting(connection) == []
+            assert await waiting(database) == []
 
     async def test_a_conflict_fails_its_unit_alone(self, database: Database, transactions: Transactions) -> None:
         """Forty units at the same time, five of them wrong: the others are committed, outbox rows and all."""
@@ -135,7 +135,7 @@ class GroupCommitContract:
             for number in range(40):
                 expected = [] if number % 8 == 0 else [1]
                 assert await versions(connection, f"Order-{number}") == expected
-            assert len(await waiting(connection)) == 70
+            assert len(await waiting(database)) == 70
 
     async def test_of_units_at_one_version_of_a_stream_one_wins(
         self, database: Database, transactions: Transactions
@@ -158,7 +158,7 @@ class GroupCommitContract:
         assert [conflict.actual for conflict in conflicts] == [2] * 11
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == [1, 2]
-            assert len(await waiting(connection)) == 2
+            assert len(await waiting(database)) == 2
 
     async def test_another_process_in_between_is_a_conflict_of_its_streams_alone(
         self, database: Database, make_database: MakeDatabase, transactions: Transactions
@@ -187,8 +187,7 @@ class GroupCommitContract:
             await anyio.sleep(0.1)
         await other.aclose()
         assert outcomes == {"a": "committed", "hot": "is 1", "b": "committed"}
-        async with database.reading() as connection:
-            assert len(await waiting(connection)) == 3
+        assert len(await waiting(database)) == 3
 
     async def test_a_unit_that_cannot_be_written_fails_alone(
         self, database: Database, transactions: Transactions
@@ -235,7 +234,7 @@ class GroupCommitContract:
                 await unit.complete()
         async with database.reading() as connection:
             assert await versions(connection, "Order-1") == [1]
-            assert [row.id for row in await waiting(connection)] == ["a"]
+            assert [row.id for row in await waiting(database)] == ["a"]
 
     async def test_a_repeat_under_given_ids_is_passed_over(
         self, database: Database, transactions: Transactions
@@ -249,7 +248,7 @@ class GroupCommitContract:
                 await unit.complete()
         async with database.reading() as connection:
             assert await versions(connection, "Order-1") == [1, 2]
-            assert [row.id for row in await waiting(connection)] == ["a", "b"]
+            assert [row.id for row in await waiting(database)] == ["a", "b"]
 
     @pytest.mark.parametrize("lazily", [True, False])
     async def test_an_append_at_any_version_is_published_with_the_version_that_it_got(
@@ -269,7 +268,7 @@ class GroupCommitContract:
             await unit.complete()
         async with database.reading() as connection:
             stored = await EventStore().load(connection, "Order-1")
-            rows = await waiting(connection)
+            rows = await waiting(database)
         assert [event.version for event in stored] == [row.stream_version for row in rows] == [1, 2, 3]
         assert [dict(row.headers)["ce_streamversion"] for row in rows] == ["1", "2", "3"]
         assert [row.id for row in rows] == [event.envelope.id for event in stored]

@@ -60,8 +60,7 @@ class OutboxContract:
         for part in (rows[:2], [], rows[2:]):
             async with database.transaction() as connection:
                 await outbox.add(connection, part)
-        async with database.reading() as connection:
-            claimed = await outbox.claim(connection, 0, 100)
+        claimed = await outbox.claim(database, 0, 100)
         assert [found.sequence for found in claimed] == sorted(found.sequence for found in claimed)
         for found, given in zip(claimed, rows, strict=True):
             for name in OutboxRow.__dataclass_fields__.keys() - {"sequence"}:
@@ -71,8 +70,8 @@ class OutboxContract:
         """As many as were asked for, and none of another slot."""
         async with database.transaction() as connection:
             await outbox.add(connection, [row(number, slot=number % 2) for number in range(10)])
-            assert [found.id for found in await outbox.claim(connection, 1, 3)] == ["event-1", "event-3", "event-5"]
-            assert await outbox.claim(connection, 2, 3) == []
+        assert [found.id for found in await outbox.claim(database, 1, 3)] == ["event-1", "event-3", "event-5"]
+        assert await outbox.claim(database, 2, 3) == []
 
     async def test_a_row_that_was_rolled_back_is_never_claimed(self, database: Database, outbox: Outbox) -> None:
         """The outbox is part of the effects' transaction."""
@@ -80,19 +79,18 @@ class OutboxContract:
             async with database.transaction() as connection:
                 await outbox.add(connection, [row(1)])
                 raise RuntimeError("no")
-        async with database.reading() as connection:
-            assert await outbox.claim(connection, 0, 10) == []
+        assert await outbox.claim(database, 0, 10) == []
 
     async def test_what_is_deleted_leaves_its_position(self, database: Database, outbox: Outbox) -> None:
         """Published rows are gone, the others stay, and a receipt's ids find their offsets."""
         lease = await hold(database)
         async with database.transaction() as connection:
             await outbox.add(connection, [row(number) for number in range(5)])
+        claimed = await outbox.claim(database, 0, 3)
         async with database.transaction() as connection:
-            claimed = await outbox.claim(connection, 0, 3)
             await outbox.delete(connection, 0, lease.lease_epoch, published(claimed, 40))
+        assert [found.id for found in await outbox.claim(database, 0, 10)] == ["event-3", "event-4"]
         async with database.reading() as connection:
-            assert [found.id for found in await outbox.claim(connection, 0, 10)] == ["event-3", "event-4"]
             positions = await outbox.positions(connection, ["event-0", "event-2", "event-3"])
         assert positions == {"event-0": Position("orders", 3, 40), "event-2": Position("orders", 3, 42)}
 
@@ -101,13 +99,30 @@ class OutboxContract:
         lease = await hold(database)
         async with database.transaction() as connection:
             await outbox.add(connection, [row(1)])
-            claimed = await outbox.claim(connection, 0, 10)
+        claimed = await outbox.claim(database, 0, 10)
         await hold(database)
         with pytest.raises(LeaseLost, match=r"slot 0.*epoch 1.*is 2"):
             async with database.transaction() as connection:
                 await outbox.delete(connection, 0, lease.lease_epoch, published(claimed))
+        assert await outbox.claim(database, 0, 10) == claimed
         async with database.reading() as connection:
-            assert await outbox.claim(connection, 0, 10) == claimed
+            assert await outbox.positions(connection, ["event-1"]) == {}
+
+    async def test_a_lost_lease_deletes_nothing_whatever_else_is_committed(
+        self, database: Database, outbox: Outbox
+    ) -> None:
+        """Who catches it inside of the transaction commits no half of it."""
+        lease = await hold(database)
+        async with database.transaction() as connection:
+            await outbox.add(connection, [row(1)])
+        claimed = await outbox.claim(database, 0, 10)
+        await hold(database)
+        async with database.transaction() as connection:
+            with pytest.raises(LeaseLost):
+                await outbox.delete(connection, 0, lease.lease_epoch, published(claimed))
+            await outbox.add(connection, [row(2)])
+        assert [found.id for found in await outbox.claim(database, 0, 10)] == ["event-1", "event-2"]
+        async with database.reading() as connection:
             assert await outbox.positions(connection, ["event-1"]) == {}
 
     async def test_without_any_lease_nothing_is_deleted(self, database: Database, outbox: Outbox) -> None:
@@ -121,9 +136,10 @@ class OutboxContract:
         lease = await hold(database)
         async with database.transaction() as connection:
             await outbox.add(connection, [row(1, slot=1)])
-            claimed = await outbox.claim(connection, 1, 10)
+        claimed = await outbox.claim(database, 1, 10)
+        async with database.transaction() as connection:
             await outbox.delete(connection, 0, lease.lease_epoch, published(claimed))
-            assert await outbox.claim(connection, 1, 10) == claimed
+        assert await outbox.claim(database, 1, 10) == claimed
 
     async def test_the_first_reported_position_stays(self, database: Database, outbox: Outbox) -> None:
         """A row that was published twice is where it was first reported, so that a receipt's answer does not change."""
@@ -171,7 +187,9 @@ class OutboxContract:
         lease = await hold(database)
         async with database.transaction() as connection:
             await outbox.add(connection, [row(number) for number in range(1000)])
-            claimed = await outbox.claim(connection, 0, 1000)
+        claimed = await outbox.claim(database, 0, 1000)
+        async with database.transaction() as connection:
             await outbox.delete(connection, 0, lease.lease_epoch, published(claimed))
-            assert await outbox.claim(connection, 0, 1) == []
+        assert await outbox.claim(database, 0, 1) == []
+        async with database.reading() as connection:
             assert len(await outbox.positions(connection, [found.id for found in claimed])) == 1000

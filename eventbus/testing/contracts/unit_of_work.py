@@ -55,9 +55,9 @@ async def versions(connection: AsyncConnection, stream: str) -> list[int]:
     return [event.version for event in await EventStore().load(connection, stream)]
 
 
-async def waiting(connection: AsyncConnection) -> list[OutboxRow]:
+async def waiting(database: Database) -> list[OutboxRow]:
     """The rows of all slots, in the order in which they were added."""
-    rows = [row for slot in range(SLOTS) for row in await Outbox().claim(connection, slot, 1000)]
+    rows = [row for slot in range(SLOTS) for row in await Outbox().claim(database, slot, 1000)]
     return sorted(rows, key=lambda row: row.sequence)
 
 
@@ -87,7 +87,7 @@ class UnitOfWorkContract:
             await unit.complete()
         async with database.reading() as connection:
             stored = await EventStore().load(connection, "Order-o-1")
-            rows = await waiting(connection)
+            rows = await waiting(database)
         assert [event.data for event in stored] == [b'{"number":1}', b'{"number":2}']
         assert [row.id for row in rows] == unit.event_ids == [*(event.envelope.id for event in stored), mailed]
         first, _, last = rows
@@ -120,7 +120,7 @@ class UnitOfWorkContract:
             await unit.complete()
         async with database.reading() as connection:
             assert await versions(connection, "Note-1") == [1]
-            assert await waiting(connection) == []
+            assert await waiting(database) == []
 
     async def test_a_unit_sees_what_has_not_been_written_yet(
         self, database: Database, transactions: Transactions
@@ -174,7 +174,7 @@ class UnitOfWorkContract:
                 raise RuntimeError("no")
         async with database.reading() as connection:
             assert await versions(connection, "Order-o-1") == []
-            assert await waiting(connection) == []
+            assert await waiting(database) == []
             assert await connection.scalar(text("SELECT count(*) FROM customers")) == 0
 
     async def test_the_session_is_flushed_and_committed_with_the_events(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database import Database, Outbox, OutboxRow, SlotLeases
 from eventbus.delivery import Relay
@@ -134,8 +133,8 @@ async def test_a_commit_has_only_the_slot_of_its_key_read(
     claimed: list[int] = []
 
     class Counted(Outbox):
-        async def claim(self, connection: AsyncConnection, slot: int, limit: int) -> list[OutboxRow]:
-            rows = await super().claim(connection, slot, limit)
+        async def claim(self, database: Database, slot: int, limit: int) -> list[OutboxRow]:
+            rows = await super().claim(database, slot, limit)
             claimed.append(slot)
             return rows
 

@@ -47,8 +47,7 @@ def delayed(number: int, *, tier: int = 0) -> Retry:
 
 
 async def waiting_rows(database: Database) -> list[OutboxRow]:
-    async with database.reading() as connection:
-        return [row for slot in range(4) for row in await Outbox().claim(connection, slot, 100)]
+    return [row for slot in range(4) for row in await Outbox().claim(database, slot, 100)]
 
 
 @handles(Paid, attempts=1, on_failure=retry_later("1ms", "1h"))

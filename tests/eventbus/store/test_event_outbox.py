@@ -33,8 +33,7 @@ async def test_an_event_goes_with_the_callers_asynchronous_transaction(database:
         await session.execute(select(1))
         id = await outbox.add(session, Shipped(number=2), topic="orders", key="o-1")
         await session.commit()
-    async with database.reading() as connection:
-        (row,) = await Outbox().claim(connection, slot_of(b"o-1"), 10)
+    (row,) = await Outbox().claim(database, slot_of(b"o-1"), 10)
     assert (row.id, row.topic, row.key, row.type) == (id, "orders", "o-1", "Shipped")
     assert dict(row.headers)["ce_source"] == "shop"
 
@@ -47,8 +46,7 @@ async def test_an_event_goes_with_the_callers_synchronous_session(database: Data
         session.execute(select(1))
         id = EventOutbox("shop").add(session, Shipped(number=3), topic="orders", key=None)
     engine.dispose()
-    async with database.reading() as connection:
-        (row,) = await Outbox().claim(connection, 0, 10)
+    (row,) = await Outbox().claim(database, 0, 10)
     assert (row.id, row.key, row.aggregateid) == (id, None, id)
 
 
