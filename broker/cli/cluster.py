@@ -7,6 +7,7 @@ Every call blocks. What the cluster refuses, and what cannot be reached, is `Ref
 import difflib
 import logging
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, TypeVar, cast
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 REQUEST_SECONDS = 15.0
 _CONNECT_SECONDS = 5.0
+_ELECTION_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 # Their tries follow each other faster than a person's patience ends.
 _QUIET = logging.getLogger("broker.librdkafka")
 _QUIET.addHandler(logging.NullHandler())
@@ -167,14 +170,22 @@ class Cluster:
         """
         What *spec* stands for in each partition; -1 when a time is behind its last record.
 
-        With *committed*, "latest" is the last stable offset: what lies behind it is not decided.
+        With *committed*, "latest" is the last stable offset: what lies behind it is not decided. A broker that does not
+        lead a partition yet, as of a topic that has just been made, is asked again for some seconds.
         """
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         places = {TopicPartition(each.topic, each.partition): spec for each in partitions}
         if not places:
             return {}
-        futures = self.admin.list_offsets(places, isolation_level=isolation, request_timeout=REQUEST_SECONDS)
-        return {(place.topic, place.partition): int(self.answer(future).offset) for place, future in futures.items()}
+        end = time.monotonic() + _ELECTION_SECONDS
+        while True:
+            futures = self.admin.list_offsets(places, isolation_level=isolation, request_timeout=REQUEST_SECONDS)
+            try:
+                return {(at.topic, at.partition): int(self.answer(future).offset) for at, future in futures.items()}
+            except Refused as refused:
+                if not _is_being_elected(refused.__cause__) or time.monotonic() > end:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     # ---- clients
 
@@ -213,6 +224,14 @@ class Cluster:
         if reason.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT):
             return Refused(f"{self.bootstrap} does not answer ({reason.str()}); is it a Kafka-protocol address?")
         return Refused(f"{about}: {reason.str()}" if about else reason.str())
+
+
+def _is_being_elected(error: BaseException | None) -> bool:
+    """Whether that says of a partition that somebody else leads it, or nobody yet."""
+    return isinstance(error, KafkaException) and error.args[0].code() in (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    )
 
 
 def sounding_like(name: str, there: Iterable[str]) -> str:
