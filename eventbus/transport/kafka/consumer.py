@@ -193,10 +193,10 @@ class KafkaConsumer:
             )
         self._reopen_pause = min(max(shortest, self._reopen_pause * 2), longest)
         self._reopen_at = time.monotonic() + self._reopen_pause
-        self._consumer = None
-        consumer.close()
+        self._begin_anew(consumer)
 
     def _begin_anew(self, consumer: Consumer) -> None:
+        """Closes this client; the next round opens another."""
         self._is_lost = False
         self._consumer = None
         consumer.close()
