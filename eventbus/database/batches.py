@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventbus.database.dialects import is_sqlite
 from eventbus.database.sqlite_engine import run_on_sqlite
-from eventbus.database.sqlite_rows import SqliteRows
+from eventbus.database.sqlite_rows import SqliteRows, SqliteValue
 from eventbus.database.times import UtcTime, time_to_text
 
 # Narrower first: BigInteger is an Integer to SQLAlchemy.
@@ -70,13 +70,14 @@ class BatchInsert:
         if not rows:
             return
         if is_sqlite(connection):
-            await run_on_sqlite(connection, lambda database: self.insert_on_sqlite(database, rows))
+            values = [sqlite_values(row) for row in rows]
+            await run_on_sqlite(connection, lambda database: self.insert_on_sqlite(database, values))
         else:
             await connection.exec_driver_sql(self.postgresql, arrays(rows))
 
-    def insert_on_sqlite(self, database: sqlite3.Connection, rows: Sequence[tuple[Value, ...]]) -> None:
-        """The same in the thread of a connection."""
-        self._on_sqlite.insert(database, [sqlite_values(row) for row in rows])
+    def insert_on_sqlite(self, database: sqlite3.Connection, values: Sequence[Sequence[SqliteValue]]) -> None:
+        """The same in the thread of a connection, which is to be left soon: *values* are rows of `sqlite_values`."""
+        self._on_sqlite.insert(database, values)
 
 
 def sqlite_values(row: tuple[Value, ...]) -> tuple[str | int | bytes | None, ...]:

@@ -19,11 +19,12 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventbus.database.batches import BatchInsert, Value, arrays
+from eventbus.database.batches import BatchInsert, Value, arrays, sqlite_values
 from eventbus.database.dialects import Statement, as_list, is_sqlite
 from eventbus.database.direct import Direct, PostgresqlDriver
 from eventbus.database.engine import Database
 from eventbus.database.sqlite_engine import run_on_sqlite
+from eventbus.database.sqlite_rows import SqliteValue
 from eventbus.database.tables import outbox, published, relay_slots
 from eventbus.database.times import UtcTime
 from eventbus.errors import LeaseLost
@@ -171,8 +172,9 @@ class Outbox:
         positions = [(row.id, row.topic, row.partition, row.offset, now) for row in rows]
         sequences = [row.sequence for row in rows]
         if is_sqlite(connection):
+            listed, values = json.dumps(sequences), [sqlite_values(position) for position in positions]
             found = await run_on_sqlite(
-                connection, lambda sqlite: _delete_on_sqlite(sqlite, slot, lease_epoch, sequences, positions)
+                connection, lambda sqlite: _delete_on_sqlite(sqlite, slot, lease_epoch, listed, values)
             )
         else:
             arguments = (slot, lease_epoch, sequences, *arrays(positions))
@@ -236,14 +238,14 @@ def _delete_on_sqlite(
     database: sqlite3.Connection,
     slot: int,
     lease_epoch: int,
-    sequences: Sequence[int],
-    positions: Sequence[tuple[Value, ...]],
+    sequences: str,
+    positions: Sequence[Sequence[SqliteValue]],
 ) -> int | None:
     """The epoch that the slot's lease has; nothing is deleted when it is another."""
     lease: tuple[int] | None = database.execute(_LEASE_SQLITE, (slot,)).fetchone()
     found = None if lease is None else lease[0]
     if found == lease_epoch:
-        database.execute(_DELETE_SQLITE, (slot, json.dumps(sequences))).close()
+        database.execute(_DELETE_SQLITE, (slot, sequences)).close()
         _PUBLISHED.insert_on_sqlite(database, positions)
     return found
 
