@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from eventbus.testing.event_bus import RunningEventBus
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest's filters replace those of `eventbus.transport.kafka.group_assignment`, which says why."""
+    config.addinivalue_line("filterwarnings", r"ignore:list_groups\(\) is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def event_bus_broker(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """`HOST:PORT` of an embedded broker that all tests of the run share; it is started by the first that asks."""

@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 from eventbus.errors import BrokerUnavailable, InvalidConfiguration
 from eventbus.transport.kafka.answers import OPERATORS_MATTER, REQUEST_SECONDS, Refused, answer
 from eventbus.transport.kafka.described_topics import DescribedTopic, DescribesTopics, described_topics
+from eventbus.transport.kafka.group_assignment import ListsGroups, assigned_partitions
 from eventbus.transport.kafka.listed_offsets import ListsOffsets, offset_ranges
 from eventbus.transport.kafka.option_checks import refused_options
 from eventbus.transport.kafka.options import Options, describe
@@ -28,7 +29,7 @@ class _Cluster(Protocol):
     nodes: Sequence[object]
 
 
-class _Client(ListsOffsets, DescribesTopics, Protocol):
+class _Client(ListsOffsets, DescribesTopics, ListsGroups, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def poll(self, timeout: float) -> int: ...
@@ -70,6 +71,20 @@ class KafkaAdmin:
     def partitions(self, topics: Sequence[str]) -> dict[str, int]:
         """How many partitions each topic has that exists."""
         return {topic: len(found.partitions) for topic, found in self._described(topics).items()}
+
+    def left_over(self, group_id: str, topics: Sequence[str]) -> frozenset[TopicPartition]:
+        """
+        The partitions of *topics* that no member of a group has; none while it is sharing them out anew.
+
+        Raises BrokerUnavailable.
+        """
+        assigned = assigned_partitions(self._client(), group_id)
+        if assigned is None:
+            return frozenset()
+        counts = self.partitions(topics)
+        return (
+            frozenset(TopicPartition(topic, number) for topic in counts for number in range(counts[topic])) - assigned
+        )
 
     def _described(self, topics: Sequence[str]) -> dict[str, DescribedTopic]:
         cluster = "EVENTBUS_BROKER_URL: the cluster"

@@ -9,6 +9,7 @@ Requests    `read_from` and `commit` are noted on the loop and done by the threa
             every batch bears the number of the request that began it; commits of a second together
 Giving up   the revocation callback waits in the thread, for a bounded time, until the loop has finished with the
             partitions. Their effects are fenced in the database, so going on without is safe, only wasteful
+Names       a static member asks once whether its predecessor has left partitions to nobody
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from eventbus.config import GroupProtocol
 from eventbus.transport.kafka.batches import split
 from eventbus.transport.kafka.connection import Connection
+from eventbus.transport.kafka.inheritance import Inheritance, LeftOver
 from eventbus.transport.kafka.options import describe, member_options
 from eventbus.transport.port import ConsumerStopped, PartitionBatch, Revoked, Round, TopicPartition
 from eventbus.transport.thread import CallThread
@@ -77,6 +79,7 @@ class KafkaConsumer:
         instance_id: str | None,
         protocol: GroupProtocol,
         revoked: Revoked,
+        left_over: LeftOver,
         connection: Connection,
         logger: logging.Logger,
     ) -> None:
@@ -86,6 +89,7 @@ class KafkaConsumer:
         self._is_classic = protocol == "classic"
         self._topics = list(topics)
         self._revoked = revoked
+        self._left_over = left_over
         self._connection = connection
         self._logger = logger
         self._thread = CallThread(f"eventbus-consumer-{group_id}")
@@ -105,6 +109,7 @@ class KafkaConsumer:
         self._paused = False
         self._doubtful = False
         self._is_lost = False
+        self._inheritance: Inheritance | None = None
         self._reopen_at = 0.0
         self._commit_at = 0.0
         self._reopen_pause = 0.0
@@ -148,9 +153,19 @@ class KafkaConsumer:
     def _open(self) -> Consumer:
         options = {**self._options, "error_cb": self._on_error}
         consumer = Consumer(options, logger=self._logger)
-        consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._subscribe(consumer)
         self._consumer = consumer
+        if self._is_classic and self._instance_id is not None:
+            self._inherit(Inheritance(self._group_id, self._topics, self._left_over))
         return consumer
+
+    def _subscribe(self, consumer: Consumer) -> None:
+        consumer.subscribe(self._topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def _inherit(self, inheritance: Inheritance | None) -> None:
+        if self._inheritance is not None:
+            self._inheritance.end()
+        self._inheritance = inheritance
 
     def _round(self, records: bool) -> Round:
         deadline = time.monotonic() + _GROUP_ONLY_SECONDS
@@ -176,6 +191,11 @@ class KafkaConsumer:
                 self._judge(error)
             if self._is_lost:
                 self._begin_anew(consumer)
+            elif self._inheritance is not None and self._inheritance.is_incomplete:
+                # Also a static member is taken out of its group when it ends its subscription.
+                self._inherit(None)
+                consumer.unsubscribe()
+                self._subscribe(consumer)
             if batches or self._doubtful or self._assignment_is_news:
                 return self._take(batches)
             if not records and time.monotonic() > deadline:
@@ -293,6 +313,8 @@ class KafkaConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: Sequence[KafkaPartition]) -> None:
         self._reopen_pause = 0.0
+        if self._inheritance is not None and self._loop is not None:
+            self._inheritance.ask(self._loop)
         # Nothing for now; without this call the binding would start them at the group's offsets.
         consumer.incremental_assign([])
         self._assigned |= _places(partitions)
@@ -345,6 +367,7 @@ class KafkaConsumer:
             return
 
     def _close(self) -> None:
+        self._inherit(None)
         consumer, self._consumer = self._consumer, None
         if consumer is None:
             return

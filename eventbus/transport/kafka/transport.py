@@ -132,12 +132,18 @@ class KafkaTransport:
             instance_id=instance_id,
             protocol=self._group_protocol,
             revoked=revoked,
+            left_over=self._left_over,
             connection=self._connection,
             logger=self._logger,
         )
 
     def reader(self, offsets: Mapping[TopicPartition, int]) -> KafkaReader:
         return KafkaReader(self._shared, offsets, connection=self._connection, logger=self._logger)
+
+    async def _left_over(self, group_id: str, topics: Sequence[str]) -> frozenset[TopicPartition]:
+        if (away := self.away_seconds) is not None:
+            raise BrokerUnavailable(f"the broker has been away for {away:.1f} s")
+        return await self._thread.submit(lambda: self._admin.left_over(group_id, topics))
 
     async def _probe(self) -> None:
         await self._thread.submit(lambda: self._admin.cluster_id(_PROBE_SECONDS))
