@@ -28,8 +28,11 @@ _log = logging.getLogger("eventbus.config")
 _PREFIX = "EVENTBUS_"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 _KAFKA_PORT = 9092
-SESSION_SECONDS = 10.0
-"""How long an instance that says nothing keeps its partitions, unless the log's URL or the log itself says it."""
+SESSION_SECONDS = 6.0
+"""
+How long an instance that says nothing keeps its partitions, unless the log's URL or the log itself says it: the least
+that Apache Kafka allows, so that with a heartbeat and some work on top others have taken them over within ten seconds.
+"""
 _LEASE_SECONDS_MIN = 1.0
 
 GroupProtocol = Literal["classic", "consumer"]

@@ -18,7 +18,7 @@ from eventbus.transport.kafka.administration import ClusterAdministration
 from eventbus.transport.port import OffsetRange, TopicPartition
 
 _PAUSE_SECONDS: Final = 0.25
-# A killed relay's transaction is ended by the log after 30 s, a killed member is given up after 10 s.
+# A killed relay's transaction is ended by the log after 30 s, a killed member is given up after 6 s.
 PATIENCE_SECONDS: Final = 45.0
 
 Say = Callable[[str], None]

@@ -197,7 +197,7 @@ class Demo:
             (before if settled_at < self.ledger.killed_at else after).append(settled_at - entry.posted_at)
         console.print(f"  orders settled before the kill waited {_waits(before)}")
         console.print(f"  after it, without the killed one, {_waits(after)}: what was its own is for others when its")
-        console.print("  session has ended, after 10 s")
+        console.print("  session has ended, after 6 s")
         self.payments.all[-1].start()
         self.payments.all[-1].await_working()
 

@@ -137,12 +137,12 @@ def test_a_wrong_option_of_a_kafka_url_is_told_without_secrets(query: str, says:
 @pytest.mark.parametrize(
     ("url", "seconds"),
     [
-        ("kafka://k1", 10.0),
-        ("kafka://k1?session.timeout.ms=6000", 6.0),
-        ("kafka://k1?session.timeout.ms=300000", 10.0),
+        ("kafka://k1", 6.0),
+        ("kafka://k1?session.timeout.ms=3000", 3.0),
+        ("kafka://k1?session.timeout.ms=300000", 6.0),
         ("kafka://k1?session.timeout.ms=1", 1.0),
-        ("embedded:", 10.0),
-        ("memory:", 10.0),
+        ("embedded:", 6.0),
+        ("memory:", 6.0),
     ],
 )
 def test_slots_of_the_outbox_are_leased_for_the_session_time_at_most(url: str, seconds: float) -> None:

@@ -81,9 +81,9 @@ async def test_a_view_that_is_not_built_yet_is_a_503() -> None:
     assert "rebuild" not in response.text
 
 
-async def test_health_is_live_at_once_and_ready_when_the_service_runs(tmp_path: Path) -> None:
+async def test_health_is_live_at_once_and_ready_when_the_service_runs(tmp_path: Path, empty_log_url: str) -> None:
     """A probe may come before the lifespan has begun, and after it has ended."""
-    app = Application("probed", modules=[], broker_url=f"embedded:{tmp_path}", database_url=f"sqlite:///{tmp_path}/db")
+    app = Application("probed", modules=[], broker_url=empty_log_url, database_url=f"sqlite:///{tmp_path}/db")
     api = FastAPI(lifespan=app.lifespan)
     api.mount("/health", health(app))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://test") as client:

@@ -140,12 +140,12 @@ class Shop:
 
 
 @contextmanager
-def open_shop(cluster: KafkaCluster, postgres: PostgresServer, directory: Path, options: str = "") -> Iterator[Shop]:
-    """Both services, a process each, with *options* on the log's URL (`?name=value`), on topics made anew."""
+def open_shop(cluster: KafkaCluster, postgres: PostgresServer, directory: Path) -> Iterator[Shop]:
+    """Both services, a process each, on topics made anew."""
     delete_topics(cluster.bootstrap)
     settings = {
         name: {
-            "EVENTBUS_BROKER_URL": cluster.url + options,
+            "EVENTBUS_BROKER_URL": cluster.url,
             "EVENTBUS_DATABASE_URL": postgres.url(postgres.create_database()),
         }
         for name in ("order_service", "payment_service")
