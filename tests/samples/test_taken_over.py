@@ -110,5 +110,3 @@ def say(report: Callable[[str], None], taken: Mapping[str, float]) -> None:
     for what, seconds in taken.items():
         waits = f"the settings wait for {BOUNDS[what]:.1f} s"
         report(f"{what} taken over after {seconds:.1f} s of {PROMISED_SECONDS:.0f}; {waits}")
-            f"{what} taken over after {seconds:.1f} s of {PROMISED_SECONDS:.0f}; the settings wait for {BOUNDS[what]:.1f} s"
-        )
