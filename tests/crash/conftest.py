@@ -30,9 +30,11 @@ def seed() -> int:
 
 
 @pytest.fixture
-def crash(tmp_path: Path, seed: int) -> Iterator[Crash]:
-    """On SQLite and the embedded broker."""
-    crash = Crash(tmp_path, f"sqlite:///{tmp_path}/accounts.sqlite3", seed)
+def crash(tmp_path: Path, seed: int, log_kind: str, empty_log_url: str) -> Iterator[Crash]:
+    """On SQLite, with the embedded broker and with Apache Kafka."""
+    crash = Crash(
+        tmp_path, f"sqlite:///{tmp_path}/accounts.sqlite3", seed, empty_log_url if log_kind == "kafka" else None
+    )
     with crash.kept():
         yield crash
 

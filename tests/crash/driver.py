@@ -14,11 +14,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 from eventbus.transport.partitioning import SLOTS
 from tests.crash.checker import Told, behind, faults_at_any_moment, faults_at_rest
+from tests.crash.cycles import cycles
 from tests.crash.kill_points import KillPlan
 from tests.crash.parts import Part
 from tests.crash.service import SERVICE, Message, ServiceSettings, main
@@ -27,7 +30,6 @@ from tests.crash.world import World, end_transactions, outbox, read_world
 ACCOUNTS: Final = 12
 DIES_SECONDS_MAX: Final = 30.0
 RESTS_SECONDS_MAX: Final = 30.0
-SETTLED_SECONDS: Final = 0.8
 _PAUSE_SECONDS: Final = 0.02
 
 forks: Final = multiprocessing.get_context("forkserver")
@@ -47,10 +49,11 @@ class Crash:
         self.told = Told()
         self.kill_log = directory / "kills.log"
         self._cluster_url = cluster_url
-        broker_url = cluster_url or f"embedded:{directory}"
-        # On a cluster, as a pod is named: whoever comes after one that was killed has its partitions at once.
-        instance_id = None if cluster_url is None else "accounts-0"
-        self.settings = ServiceSettings(broker_url, database_url, directory / "service.log", instance_id)
+        # A cluster takes longer to begin with, and the places are those of the framework, not of the log.
+        self.cycles = cycles(10 if cluster_url is None else 2)
+        self.settled_seconds = 0.8 if cluster_url is None else 2.0
+        self._named: dict[int, Service] = {}
+        self.settings = ServiceSettings(cluster_url or f"embedded:{directory}", database_url, directory / "service.log")
 
     @property
     def bootstrap(self) -> str:
@@ -74,12 +77,23 @@ class Crash:
         with self.kill_log.open("a", encoding="utf-8") as log:
             log.write(kill + "\n")
 
+    def named(self, service: "Service") -> ServiceSettings:
+        """
+        Its settings: on a cluster with the first name that no living process has, as the embedded broker gives them.
+        Whoever comes after one that was killed has its partitions at once.
+        """
+        if self._cluster_url is None:
+            return self.settings
+        number = next(number for number in count() if number not in self._named or not self._named[number].is_alive)
+        self._named[number] = service
+        return replace(self.settings, instance_id=f"accounts-{number}")
+
     def plan(self, point: str, occurrence: int) -> KillPlan:
         return KillPlan(point, occurrence, self.kill_log)
 
     def plan_to_freeze(self, point: str) -> KillPlan:
         """SIGSTOP at the first occurrence, when nothing else goes on in the process."""
-        return KillPlan(point, 1, self.kill_log, signal.SIGSTOP, settled_seconds=SETTLED_SECONDS)
+        return KillPlan(point, 1, self.kill_log, signal.SIGSTOP, settled_seconds=self.settled_seconds)
 
     def new_commands(self, count: int) -> list[tuple[str, str, int]]:
         """Commands that were never sent, with numbers that no other has."""
@@ -204,7 +218,7 @@ class Service:
         self._plan = plan
         self._kills_before = len(crash.kills())
         self._pipe, theirs = forks.Pipe()
-        given = (crash.settings, part, plan, list(breaks), theirs)
+        given = (crash.named(self), part, plan, list(breaks), theirs)
         self._process = forks.Process(target=main, args=given, daemon=True)
         self._process.start()
         theirs.close()
@@ -212,6 +226,10 @@ class Service:
         self.rebuilt: list[tuple[object, ...]] = []
         self.failures: list[str] = []
         self.is_ready = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
 
     @property
     def pid(self) -> int:
@@ -315,7 +333,7 @@ class Service:
         def feed() -> None:
             nonlocal next_burst
             if time.monotonic() > next_burst:
-                next_burst = time.monotonic() + 2.5 * SETTLED_SECONDS
+                next_burst = time.monotonic() + 2.5 * self._crash.settled_seconds
                 other.send(self._crash.new_commands(2 * ACCOUNTS))
 
         self.await_frozen(feed)

@@ -4,12 +4,22 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.crash.cycles import cycles
+import pytest
+
 from tests.crash.driver import Crash, Service
 
-CYCLES = cycles(10)
 RETURNS_SECONDS_MAX = 30.0
+
+
+@pytest.fixture
+def crash(tmp_path: Path, seed: int) -> Iterator[Crash]:
+    """On the embedded broker: nodes of a cluster are killed in tests/samples/test_failover.py."""
+    crash = Crash(tmp_path, f"sqlite:///{tmp_path}/accounts.sqlite3", seed)
+    with crash.kept():
+        yield crash
 
 
 def broker_pid(crash: Crash) -> int | None:
@@ -42,17 +52,17 @@ def test_commands_go_on_without_the_broker_and_arrive_with_it(crash: Crash) -> N
     """Ten brokers are killed at any moment under load; the service starts each one's successor."""
     with crash.service() as service:
         service.await_ready()
-        for _ in range(CYCLES):
+        for _ in range(crash.cycles):
             service.feed(crash.random.uniform(0.1, 0.5), burst_max=10)
             kill_broker(crash, service)
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == CYCLES
+    assert len(crash.kills()) == crash.cycles
 
 
 def test_a_service_and_its_broker_are_killed_together(crash: Crash) -> None:
     """As after a power cut that spares the disk: the next start finds everything, and goes on."""
-    for _ in range(CYCLES):
+    for _ in range(crash.cycles):
         with crash.service() as service:
             service.await_ready()
             service.feed(crash.random.uniform(0, 0.4))
@@ -66,4 +76,4 @@ def test_a_service_and_its_broker_are_killed_together(crash: Crash) -> None:
         service.await_receipts()
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == 2 * CYCLES
+    assert len(crash.kills()) == 2 * crash.cycles

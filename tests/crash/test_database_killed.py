@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.cycles import cycles
 from tests.crash.driver import Crash
 from tests.servers.postgres import PostgresServer
-
-CYCLES = cycles(10)
 
 
 @pytest.fixture
@@ -34,7 +31,7 @@ def test_a_database_that_is_killed_under_load_loses_and_doubles_nothing(
     crash = Crash(tmp_path, server.url(server.create_database(server.template)), seed)
     with crash.kept(), crash.service() as service:
         service.await_ready()
-        for _ in range(CYCLES):
+        for _ in range(crash.cycles):
             service.feed(crash.random.uniform(0.1, 0.5), burst_max=4)
             crash.note(f"database pid {server.pid}")
             server.kill()
@@ -49,4 +46,4 @@ def test_a_database_that_is_killed_under_load_loses_and_doubles_nothing(
             service.await_receipts()
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == CYCLES
+    assert len(crash.kills()) == crash.cycles

@@ -2,10 +2,7 @@
 
 import time
 
-from tests.crash.cycles import cycles
 from tests.crash.driver import Crash, Service
-
-CYCLES = cycles(10)
 
 
 def test_the_other_instance_goes_on_and_a_command_sent_to_both_is_handled_once(crash: Crash) -> None:
@@ -14,7 +11,7 @@ def test_the_other_instance_goes_on_and_a_command_sent_to_both_is_handled_once(c
     try:
         for instance in instances:
             instance.await_ready()
-        for _ in range(CYCLES):
+        for _ in range(crash.cycles):
             feed_both(crash, instances, crash.random.uniform(0.2, 0.6))
             killed = crash.random.randrange(2)
             instances[killed].kill()
@@ -31,7 +28,7 @@ def test_the_other_instance_goes_on_and_a_command_sent_to_both_is_handled_once(c
     finally:
         for instance in instances:
             instance.end()
-    assert len(crash.kills()) == CYCLES
+    assert len(crash.kills()) == crash.cycles
 
 
 def feed_both(crash: Crash, instances: list[Service], seconds: float) -> None:

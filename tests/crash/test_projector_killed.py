@@ -1,9 +1,6 @@
 """A process that has nothing but the views is killed, and what handles commands and events goes on beside it."""
 
-from tests.crash.cycles import cycles
 from tests.crash.driver import Crash
-
-CYCLES = cycles(10)
 
 
 def test_a_projector_that_is_killed_at_any_moment_leaves_rows_as_its_checkpoints_say(crash: Crash) -> None:
@@ -13,7 +10,7 @@ def test_a_projector_that_is_killed_at_any_moment_leaves_rows_as_its_checkpoints
         first.stop()
     with crash.service(part="commands and handlers") as service:
         service.await_ready()
-        for _ in range(CYCLES):
+        for _ in range(crash.cycles):
             with crash.projector() as projector:
                 service.feed(crash.random.uniform(0.2, 0.9), burst_max=10)
                 projector.kill()
@@ -26,4 +23,4 @@ def test_a_projector_that_is_killed_at_any_moment_leaves_rows_as_its_checkpoints
             last.stop()
         service.stop()
     assert sum(deposits for deposits, _ in world.summaries.values()) == len(crash.told.sent)
-    assert len(crash.kills()) == CYCLES
+    assert len(crash.kills()) == crash.cycles

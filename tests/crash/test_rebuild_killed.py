@@ -5,18 +5,14 @@ beside a service that goes on; each is ended by the next one, and the live view 
 
 import pytest
 
-from tests.crash.cycles import cycles
 from tests.crash.driver import Crash, Service
 from tests.crash.service import REBUILD_BATCH
 
-CYCLES = {"rebuild 30 %": cycles(10), "rebuild 70 %": cycles(10), "rebuild comparing": cycles(10)}
-STORE_CYCLES = cycles(10)
-ROLLBACK_CYCLES = {"rebuild 30 %": cycles(10), "rebuild comparing": cycles(10)}
 EVENTS = 6 * REBUILD_BATCH
 FED_SECONDS = 0.1
 
 
-@pytest.mark.parametrize("point", CYCLES)
+@pytest.mark.parametrize("point", ["rebuild 30 %", "rebuild 70 %", "rebuild comparing"])
 def test_a_killed_rebuild_is_gone_on_with(crash: Crash, point: str) -> None:
     """
     Each time the next rebuild takes the unfinished generation, ends it and switches; the live view is sound throughout.
@@ -25,7 +21,7 @@ def test_a_killed_rebuild_is_gone_on_with(crash: Crash, point: str) -> None:
         service.send(crash.new_commands(EVENTS))
         service.await_receipts()
         crash.assert_sound_at_rest()
-        for cycle in range(CYCLES[point]):
+        for cycle in range(crash.cycles):
             service.send(crash.new_commands(5))
             with crash.process(crash.plan(point, 1)) as rebuild:
                 rebuild.tell("rebuild", "account_summaries")
@@ -36,7 +32,7 @@ def test_a_killed_rebuild_is_gone_on_with(crash: Crash, point: str) -> None:
             service.await_receipts()
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == CYCLES[point]
+    assert len(crash.kills()) == crash.cycles
 
 
 def test_a_killed_rebuild_from_the_event_store_is_gone_on_with(crash: Crash) -> None:
@@ -45,7 +41,7 @@ def test_a_killed_rebuild_from_the_event_store_is_gone_on_with(crash: Crash) -> 
         service.send(crash.new_commands(EVENTS))
         service.await_receipts()
         crash.assert_sound_at_rest()
-        for cycle in range(STORE_CYCLES):
+        for cycle in range(crash.cycles):
             service.send(crash.new_commands(5))
             step = crash.random.randint(1, EVENTS // REBUILD_BATCH)
             with crash.process(crash.plan("rebuild reading the event store", step)) as rebuild:
@@ -56,10 +52,10 @@ def test_a_killed_rebuild_from_the_event_store_is_gone_on_with(crash: Crash) -> 
             service.await_receipts()
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == STORE_CYCLES
+    assert len(crash.kills()) == crash.cycles
 
 
-@pytest.mark.parametrize("point", ROLLBACK_CYCLES)
+@pytest.mark.parametrize("point", ["rebuild 30 %", "rebuild comparing"])
 def test_a_killed_rollback_leaves_the_live_view_as_it_is_and_is_repeated(crash: Crash, point: str) -> None:
     """While it catches up, and in the switch; the generations take turns, and each is sound when it serves."""
     with crash.service() as service:
@@ -67,7 +63,7 @@ def test_a_killed_rollback_leaves_the_live_view_as_it_is_and_is_repeated(crash: 
         service.await_receipts()
         crash.assert_sound_at_rest()
         assert finished(crash, service) == (2, False)
-        for cycle in range(ROLLBACK_CYCLES[point]):
+        for cycle in range(crash.cycles):
             service.send(crash.new_commands(5))
             with crash.process(crash.plan(point, 1)) as rollback:
                 rollback.tell("rollback", "account_summaries")
@@ -77,7 +73,7 @@ def test_a_killed_rollback_leaves_the_live_view_as_it_is_and_is_repeated(crash: 
             service.await_receipts()
         crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == ROLLBACK_CYCLES[point]
+    assert len(crash.kills()) == crash.cycles
 
 
 def finished(crash: Crash, service: Service, what: str = "rebuild") -> tuple[object, ...]:

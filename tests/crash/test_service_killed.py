@@ -7,11 +7,8 @@ from contextlib import suppress
 import pytest
 
 from tests.crash.checker import repeats_in
-from tests.crash.cycles import cycles
 from tests.crash.driver import Crash
 from tests.crash.world import World
-
-CYCLES = cycles(10)
 
 # The point, and how often a run passes it at most before it dies there.
 CASES = {
@@ -28,9 +25,9 @@ CASES = {
 }
 
 
-def play(crash: Crash, point: str, cycles: int) -> World:
+def play(crash: Crash, point: str) -> World:
     """Kills the service there in every cycle, checks what each kill has left, and everything at the end."""
-    for _ in range(cycles):
+    for _ in range(crash.cycles):
         plan = crash.plan(point, crash.random.randint(1, CASES[point]))
         with crash.service(plan) as service:
             service.feed_until_dead()
@@ -39,14 +36,14 @@ def play(crash: Crash, point: str, cycles: int) -> World:
         service.await_receipts()
         world = crash.assert_sound_at_rest()
         service.stop()
-    assert len(crash.kills()) == cycles
+    assert len(crash.kills()) == crash.cycles
     return world
 
 
 @pytest.mark.parametrize("point", CASES)
 def test_nothing_is_lost_or_doubled(crash: Crash, point: str) -> None:
     """On SQLite: whatever was acknowledged is stored, published in order, and has taken effect once."""
-    world = play(crash, point, CYCLES)
+    world = play(crash, point)
     if point == "published, not deleted":
         assert repeats_in(world) > 0, "no kill was between publishing and deleting"
 
@@ -54,7 +51,7 @@ def test_nothing_is_lost_or_doubled(crash: Crash, point: str) -> None:
 @pytest.mark.parametrize("point", ["published, not deleted", "in the middle of a projection batch"])
 def test_nothing_is_lost_or_doubled_on_postgresql(crash_on_postgresql: Crash, point: str) -> None:
     """The same where a killed process' transaction is the server's to roll back; and on three nodes of Apache Kafka."""
-    play(crash_on_postgresql, point, CYCLES)
+    play(crash_on_postgresql, point)
 
 
 def test_a_kill_at_any_moment(crash: Crash) -> None:
@@ -62,7 +59,7 @@ def test_a_kill_at_any_moment(crash: Crash) -> None:
     with crash.service() as service:
         service.await_ready()
         service.kill()
-    for _ in range(CYCLES):
+    for _ in range(crash.cycles):
         with crash.service() as service:
             service.feed(crash.random.uniform(0.05, 0.6))
             service.kill()
@@ -76,7 +73,7 @@ def test_a_kill_at_any_moment(crash: Crash) -> None:
 @pytest.mark.timeout(300)  # eleven starts, each with a broker of its own
 def test_a_kill_at_any_moment_of_the_first_start(crash: Crash) -> None:
     """No tables, no broker, no topics yet, or half of them: the next start makes what is missing."""
-    for _ in range(CYCLES):
+    for _ in range(crash.cycles):
         with crash.service() as service:
             service.send(crash.new_commands(3))
             time.sleep(crash.random.uniform(0, 0.4))
