@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol, cast
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -33,6 +33,7 @@ class _Client(ListsOffsets, DescribesTopics, ListsGroups, Protocol):
     """The admin client as it is used here: the stubs' own answers are futures of unknown things."""
 
     def poll(self, timeout: float) -> int: ...
+    def list_topics(self, *, timeout: float) -> object: ...
     def describe_cluster(self, *, request_timeout: float) -> Future[_Cluster]: ...
     def create_topics(
         self, new_topics: Sequence[NewTopic], *, request_timeout: float
@@ -66,7 +67,21 @@ class KafkaAdmin:
 
     def cluster_id(self, seconds: float = REQUEST_SECONDS) -> str:
         """The cluster's id. Raises BrokerUnavailable when nobody answers in time."""
-        return answer(self._client().describe_cluster(request_timeout=seconds)).cluster_id or ""
+        return self._cluster(seconds).cluster_id or ""
+
+    def _cluster(self, seconds: float) -> _Cluster:
+        """
+        What the controller answers that this client has last heard of. It may be a node that has died: only metadata
+        names another, for which librdkafka asks once a minute, so it is asked for here.
+        """
+        try:
+            return answer(self._client().describe_cluster(request_timeout=seconds))
+        except BrokerUnavailable:
+            try:
+                self._client().list_topics(timeout=seconds)
+            except KafkaException as raised:
+                raise BrokerUnavailable(f"no broker answered: {describe(raised.args[0])}") from raised
+            return answer(self._client().describe_cluster(request_timeout=seconds))
 
     def partitions(self, topics: Sequence[str]) -> dict[str, int]:
         """How many partitions each topic has that exists."""
@@ -114,7 +129,7 @@ class KafkaAdmin:
 
         Raises InvalidConfiguration when the cluster refuses for good, BrokerUnavailable when it may do it later.
         """
-        brokers = len(answer(self._client().describe_cluster(request_timeout=REQUEST_SECONDS)).nodes)
+        brokers = len(self._cluster(REQUEST_SECONDS).nodes)
         wanted = Replication.on(brokers, replication)
         replicas = -1 if wanted.replicas is None else wanted.replicas
         new = [
