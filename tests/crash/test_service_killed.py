@@ -1,4 +1,4 @@
-"""A service is killed at named points, ten times each, and loses and repeats nothing."""
+"""A service is killed at named points, ten times each (twice on a cluster), and loses and repeats nothing."""
 
 import sqlite3
 import time

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import anyio
 import pytest
@@ -25,6 +26,8 @@ from eventbus.transport import (
     Transport,
 )
 from eventbus.transport.partitioning import partition_of
+
+_Name = TypeVar("_Name")
 
 
 def topic_name() -> str:
@@ -45,6 +48,14 @@ def outgoing(topic: str, numbers: Sequence[int], key: str | None = "k") -> list[
 
 async def nothing_in_flight(_: frozenset[TopicPartition]) -> None:
     """What a consumer with nothing in flight does when partitions are revoked."""
+
+
+async def follow(member: RecordConsumer, shares: dict[_Name, frozenset[TopicPartition]], name: _Name) -> None:
+    """Keeps under *name* in *shares* which partitions *member* has, until it is cancelled."""
+    while True:
+        found = await member.receive(records=False)
+        if found.assigned is not None:
+            shares[name] = found.assigned
 
 
 async def begun(
@@ -213,15 +224,9 @@ class TransportContract:
         second = transport.consumer(group, [topic], instance_id=None, revoked=nothing_in_flight)
         shares: dict[int, frozenset[TopicPartition]] = {}
 
-        async def watch(number: int, member: RecordConsumer) -> None:
-            while True:
-                found = await member.receive(records=False)
-                if found.assigned is not None:
-                    shares[number] = found.assigned
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(watch, 1, first)
-            tasks.start_soon(watch, 2, second)
+            tasks.start_soon(follow, first, shares, 1)
+            tasks.start_soon(follow, second, shares, 2)
             await until(lambda: bool(shares.get(1) and shares.get(2)) and shares[1] | shares[2] == everything)
             tasks.cancel_scope.cancel()
         assert not shares[1] & shares[2]

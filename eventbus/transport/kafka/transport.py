@@ -109,9 +109,7 @@ class KafkaTransport:
                 pause = min(pause * 2, _RETRY_SECONDS_MAX)
 
     async def describe(self, topics: Sequence[str]) -> LogDescription:
-        if (away := self.away_seconds) is not None:
-            # Asking would only keep the thread from the probe that finds out when it is back.
-            raise BrokerUnavailable(f"the broker has been away for {away:.1f} s")
+        self._refuse_while_away()
         return await self._thread.submit(lambda: self._admin.describe(topics))
 
     def producer(self) -> KafkaProducer:
@@ -141,9 +139,13 @@ class KafkaTransport:
         return KafkaReader(self._shared, offsets, connection=self._connection, logger=self._logger)
 
     async def _left_over(self, group_id: str, topics: Sequence[str]) -> frozenset[TopicPartition]:
+        self._refuse_while_away()
+        return await self._thread.submit(lambda: self._admin.left_over(group_id, topics))
+
+    def _refuse_while_away(self) -> None:
+        """Asking would only keep the thread from the probe that finds out when it is back."""
         if (away := self.away_seconds) is not None:
             raise BrokerUnavailable(f"the broker has been away for {away:.1f} s")
-        return await self._thread.submit(lambda: self._admin.left_over(group_id, topics))
 
     async def _probe(self) -> None:
         await self._thread.submit(lambda: self._admin.cluster_id(_PROBE_SECONDS))

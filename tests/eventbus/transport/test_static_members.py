@@ -5,13 +5,12 @@ import subprocess
 import sys
 import textwrap
 import uuid
-from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 
-from eventbus.testing.contracts.transport import nothing_in_flight
-from eventbus.transport import KafkaTransport, RecordConsumer, TopicPartition
+from eventbus.testing.contracts.transport import follow, nothing_in_flight
+from eventbus.transport import KafkaTransport, TopicPartition
 from tests.servers.logs import Log
 
 _DIES_GIVING_UP = textwrap.dedent("""
@@ -36,19 +35,12 @@ _DIES_GIVING_UP = textwrap.dedent("""
 """A member that is killed when it has been told what to give up, and has not yet told the group that it has."""
 
 
-@pytest.fixture
-async def transport(log: Log) -> AsyncIterator[KafkaTransport]:
-    transport = KafkaTransport(log.bootstrap)
-    await transport.start()
-    yield transport
-    await transport.aclose()
-
-
 @pytest.mark.anyio
-async def test_what_a_killed_member_was_giving_up_is_not_left_over(transport: KafkaTransport, log: Log) -> None:
+async def test_what_a_killed_member_was_giving_up_is_not_left_over(
+    transport: KafkaTransport, topic: str, log: Log
+) -> None:
     """Its successor has the rest unasked, and nobody is told that the others are free; yet somebody gets them."""
-    group, topic = (f"{kind}-{uuid.uuid4().hex[:8]}" for kind in ("group", "topic"))
-    await transport.ensure_topics({topic: 3})
+    group = f"group-{uuid.uuid4().hex[:8]}"
     killed = subprocess.Popen(
         [sys.executable, "-c", _DIES_GIVING_UP, log.bootstrap, group, topic], stdout=subprocess.PIPE, text=True
     )
@@ -56,18 +48,12 @@ async def test_what_a_killed_member_was_giving_up_is_not_left_over(transport: Ka
     assert await anyio.to_thread.run_sync(killed.stdout.readline) == "assigned\n"
     shares: dict[str, frozenset[TopicPartition]] = {}
 
-    async def follow(name: str, member: RecordConsumer) -> None:
-        while True:
-            found = await member.receive(records=False)
-            if found.assigned is not None:
-                shares[name] = found.assigned
-
     other = transport.consumer(group, [topic], instance_id="two", revoked=nothing_in_flight)
     successor = transport.consumer(group, [topic], instance_id="one", revoked=nothing_in_flight)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(follow, "two", other)
+        tasks.start_soon(follow, other, shares, "two")
         assert await anyio.to_thread.run_sync(killed.wait) == -signal.SIGKILL
-        tasks.start_soon(follow, "one", successor)
+        tasks.start_soon(follow, successor, shares, "one")
         with anyio.fail_after(30):
             while sum(map(len, shares.values())) < 3:
                 await anyio.sleep(0.02)
